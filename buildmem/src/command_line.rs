@@ -1,0 +1,225 @@
+//! A command line as a process got it at exec: exact bytes, whole or flagged as cut.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// The arguments of a process, with the program's name first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommandLine {
+    /// The arguments, as bytes: they need not be UTF-8, may be empty, and may hold line breaks.
+    pub args: Vec<Arg>,
+    /// Bytes of the whole command line, when it was longer than what is kept: the last argument is then cut.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut_from: Option<u64>,
+}
+
+/// One argument: any bytes but NUL. In JSON a string, or `{"hex": "…"}` when it is not UTF-8.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Arg(pub Vec<u8>);
+
+impl CommandLine {
+    /// From separate arguments.
+    pub fn from_args<A: Into<Vec<u8>>>(args: impl IntoIterator<Item = A>) -> Self {
+        Self {
+            args: args.into_iter().map(|arg| Arg(arg.into())).collect(),
+            cut_from: None,
+        }
+    }
+
+    /// From the kernel's form, each argument ended by NUL; `whole` is the length that it had there.
+    pub fn from_kernel(bytes: &[u8], whole: u64) -> Self {
+        let cut = whole > bytes.len() as u64;
+        let mut args: Vec<Arg> = bytes
+            .split(|byte| *byte == 0)
+            .map(|arg| Arg(arg.to_vec()))
+            .collect();
+        // What follows the last NUL is empty, unless the line was cut inside an argument.
+        if args.last().is_some_and(|last| last.0.is_empty()) {
+            args.pop();
+        }
+        Self {
+            args,
+            cut_from: cut.then_some(whole),
+        }
+    }
+
+    /// Whether some argument is not UTF-8, so that [`display`](Self::display) does not show it exactly.
+    pub fn is_lossy(&self) -> bool {
+        self.args
+            .iter()
+            .any(|arg| std::str::from_utf8(&arg.0).is_err())
+    }
+
+    /// The arguments joined by single spaces, exactly as rules match them: nothing is quoted, and what is not
+    /// UTF-8 becomes U+FFFD.
+    pub fn joined(&self) -> String {
+        let mut line = String::new();
+        for (index, arg) in self.args.iter().enumerate() {
+            if index > 0 {
+                line.push(' ');
+            }
+            line.push_str(&arg.lossy());
+        }
+        line
+    }
+
+    /// On one line for people: arguments that a shell would split or interpret are quoted, control characters
+    /// are escaped, and a cut line ends in `…`.
+    pub fn display(&self) -> String {
+        let mut line = String::new();
+        for (index, arg) in self.args.iter().enumerate() {
+            if index > 0 {
+                line.push(' ');
+            }
+            push_quoted(&mut line, &arg.lossy());
+        }
+        if self.cut_from.is_some() {
+            line.push('…');
+        }
+        line
+    }
+
+    /// The last part of the program's path, such as `node`.
+    pub fn program(&self) -> Cow<'_, str> {
+        let Some(first) = self.args.first() else {
+            return Cow::Borrowed("");
+        };
+        let name = first
+            .0
+            .rsplit(|byte| *byte == b'/')
+            .next()
+            .unwrap_or_default();
+        String::from_utf8_lossy(name)
+    }
+}
+
+impl Arg {
+    /// As text; what is not UTF-8 becomes U+FFFD.
+    pub fn lossy(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.0)
+    }
+}
+
+/// Appends `arg` so that a person can tell where it begins and ends.
+fn push_quoted(line: &mut String, arg: &str) {
+    let plain = |c: char| c.is_alphanumeric() || "-_./:=@%+,^~[]{}()#".contains(c);
+    if !arg.is_empty() && arg.chars().all(plain) {
+        line.push_str(arg);
+        return;
+    }
+    line.push('\'');
+    for c in arg.chars() {
+        match c {
+            '\n' => line.push_str("\\n"),
+            '\t' => line.push_str("\\t"),
+            '\r' => line.push_str("\\r"),
+            c if c.is_control() => {
+                // Cannot fail: the target is a String.
+                let _ = write!(line, "\\u{{{:x}}}", c as u32);
+            }
+            c => line.push(c),
+        }
+    }
+    line.push('\'');
+}
+
+impl Serialize for Arg {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match std::str::from_utf8(&self.0) {
+            Ok(text) => serializer.serialize_str(text),
+            Err(_) => Hex {
+                hex: encode_hex(&self.0),
+            }
+            .serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Arg {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Either {
+            Text(String),
+            Hex(Hex),
+        }
+        match Either::deserialize(deserializer)? {
+            Either::Text(text) => Ok(Self(text.into_bytes())),
+            Either::Hex(Hex { hex }) => decode_hex(&hex)
+                .map(Self)
+                .ok_or_else(|| D::Error::custom("an argument's `hex` is not hexadecimal")),
+        }
+    }
+}
+
+/// The form of an argument that JSON has no string for.
+#[derive(Serialize, Deserialize)]
+struct Hex {
+    hex: String,
+}
+
+fn encode_hex(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        // Cannot fail: the target is a String.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+fn decode_hex(text: &str) -> Option<Vec<u8>> {
+    let digits = text.as_bytes();
+    if !digits.len().is_multiple_of(2) {
+        return None;
+    }
+    digits
+        .chunks_exact(2)
+        .map(|pair| {
+            let high = char::from(pair[0]).to_digit(16)?;
+            let low = char::from(pair[1]).to_digit(16)?;
+            u8::try_from(high * 16 + low).ok()
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn empty_arguments_and_line_breaks_survive() {
+        let line = CommandLine::from_kernel(b"sh\0-c\0\0a\nb\0\0", 12);
+        assert_eq!(line, CommandLine::from_args(["sh", "-c", "", "a\nb", ""]));
+        assert_eq!(line.display(), r"sh -c '' 'a\nb' ''");
+    }
+
+    #[test]
+    fn a_cut_line_keeps_what_came_and_says_so() {
+        let line = CommandLine::from_kernel(b"cc\0-DLONG", 5000);
+        assert_eq!(line.args.len(), 2);
+        assert_eq!(line.cut_from, Some(5000));
+        assert_eq!(line.display(), "cc -DLONG…");
+    }
+
+    proptest! {
+        #[test]
+        fn any_arguments_survive_the_kernels_form_and_json(
+            args in prop::collection::vec(prop::collection::vec(1_u8..=255, 0..6), 1..5)
+        ) {
+            let mut kernel = Vec::new();
+            for arg in &args {
+                kernel.extend_from_slice(arg);
+                kernel.push(0);
+            }
+            let line = CommandLine::from_kernel(&kernel, kernel.len() as u64);
+            prop_assert_eq!(&line, &CommandLine::from_args(args));
+            let json = serde_json::to_string(&line).unwrap();
+            prop_assert_eq!(serde_json::from_str::<CommandLine>(&json).unwrap(), line);
+        }
+    }
+}

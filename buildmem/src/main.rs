@@ -1,0 +1,3 @@
+//! The `build-mem` command.
+
+fn main() {}

@@ -1,0 +1,43 @@
+//! A figure that knows where it came from, or why it is not there. Zero is never "missing".
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+/// A measured value with its source, or the reason for its absence.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reading<T> {
+    /// The value was measured.
+    Known {
+        /// The value.
+        value: T,
+        /// Where it was read, such as `memory.peak`.
+        source: Cow<'static, str>,
+    },
+    /// The value could not be measured; the text says why, for people.
+    Missing(Cow<'static, str>),
+}
+
+impl<T> Reading<T> {
+    /// A value read from `source`.
+    pub const fn known(value: T, source: &'static str) -> Self {
+        Self::Known {
+            value,
+            source: Cow::Borrowed(source),
+        }
+    }
+
+    /// No value, because of `why`.
+    pub fn missing(why: impl Into<Cow<'static, str>>) -> Self {
+        Self::Missing(why.into())
+    }
+
+    /// The value, where there is one.
+    pub const fn value(&self) -> Option<&T> {
+        match self {
+            Self::Known { value, source: _ } => Some(value),
+            Self::Missing(_) => None,
+        }
+    }
+}
