@@ -1,1 +1,3 @@
+//! The project's own commands: `cargo xtask demo`, `test` and `ebpf`.
+
 fn main() {}
