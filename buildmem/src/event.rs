@@ -56,13 +56,13 @@ pub enum EventKind {
         /// High-water resident set size of its last image.
         rss_high_water: Reading<ByteSize>,
     },
-    /// Live processes were looked at.
-    ProcessesSampled {
-        /// The processes whose figures changed since the last sample, or whose PSS was read.
+    /// The build was looked at: its cgroup and its live processes. Why a sample was taken does not matter.
+    Sampled {
+        /// The build's cgroup; absent where it could not be read.
+        cgroup: Option<CgroupSample>,
+        /// The processes whose RSS changed since the last sample, or whose PSS was read.
         processes: Vec<ProcessSample>,
     },
-    /// The build's cgroup was read.
-    CgroupSampled(CgroupSample),
     /// A process of the build was moved to another cgroup: its memory from then on is not in the headline.
     CgroupLeft {
         /// The process.
@@ -178,7 +178,7 @@ pub struct ProcessSample {
 
 /// Proportional set size of one process at one moment.
 ///
-/// Source: `Pss:` and `Pss_Shmem:` of `/proc/<tgid>/smaps_rollup`, proc_pid_smaps(5). Needs ptrace access to
+/// Source: `Pss:`, `Pss_Shmem:` and `Rss:` of `/proc/<tgid>/smaps_rollup`, proc_pid_smaps(5). Needs ptrace access to
 /// the process. Reading walks its page tables: some 4 ms a GiB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PssSample {
@@ -187,6 +187,8 @@ pub struct PssSample {
     /// The part that is shared memory or tmpfs, which the cgroup counts as shmem.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub shmem: ByteSize,
+    /// Resident set size in the same walk: what PSS is compared with when RSS moves on.
+    pub rss: ByteSize,
 }
 
 /// The build's cgroup at one moment.
