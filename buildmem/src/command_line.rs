@@ -84,19 +84,99 @@ impl CommandLine {
 
     /// The last part of the program's path, such as `node`.
     pub fn program(&self) -> Cow<'_, str> {
-        let Some(first) = self.args.first() else {
-            return Cow::Borrowed("");
-        };
-        let name = first
+        self.args.first().map_or(Cow::Borrowed(""), Arg::file_name)
+    }
+
+    /// What a person would call this process, such as `npm run build` for `node /usr/bin/npm run build`: the
+    /// script in place of its interpreter, without folders, cut to what fits a table.
+    pub fn short_form(&self) -> String {
+        const LONGEST: usize = 40;
+        let from = self.script_index().unwrap_or(0);
+        let mut words = vec![
+            self.args
+                .get(from)
+                .map_or(Cow::Borrowed(""), Arg::file_name),
+        ];
+        words.extend(self.args.iter().skip(from + 1).map(Arg::lossy));
+        let line: String = words
+            .join(" ")
+            .chars()
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .collect();
+        if line.chars().count() <= LONGEST {
+            return line;
+        }
+        line.chars().take(LONGEST - 1).chain(['…']).collect()
+    }
+
+    /// What kind of process this is, to group it with its like: `cc1`, `node processChild.js`, `rustc serde`,
+    /// `sh -c`.
+    pub fn class(&self) -> String {
+        let program = self.program();
+        if let Some(script) = self.script_index() {
+            return format!("{program} {}", self.args[script].file_name());
+        }
+        if is_interpreter(&program) && self.args.len() > 1 {
+            let flag = self.args[1].lossy();
+            // `node -e SCRIPT`, `sh -c SCRIPT`: the script itself would make a class of its own each time.
+            return if flag.starts_with('-') {
+                format!("{program} {flag}")
+            } else {
+                program.into_owned()
+            };
+        }
+        if program == "rustc" {
+            let name = self
+                .args
+                .iter()
+                .skip_while(|arg| arg.0 != b"--crate-name")
+                .nth(1);
+            if let Some(name) = name {
+                return format!("rustc {}", name.lossy());
+            }
+        }
+        program.into_owned()
+    }
+
+    /// Where an interpreter's script stands among the arguments, if there is one.
+    fn script_index(&self) -> Option<usize> {
+        if !is_interpreter(&self.program()) {
+            return None;
+        }
+        for (index, arg) in self.args.iter().enumerate().skip(1) {
+            match arg.0.as_slice() {
+                [b'-', b'-', ..] => {}
+                // Code on the command line: there is no script.
+                [b'-', flags @ ..] if flags.iter().any(|flag| b"cep".contains(flag)) => {
+                    return None;
+                }
+                [b'-', ..] => {}
+                _ => return Some(index),
+            }
+        }
+        None
+    }
+}
+
+/// Programs that run a script named by their first argument.
+fn is_interpreter(program: &str) -> bool {
+    const NAMES: [&str; 12] = [
+        "node", "nodejs", "deno", "bun", "sh", "bash", "dash", "zsh", "perl", "ruby", "env", "php",
+    ];
+    NAMES.contains(&program.trim_start_matches('-')) || program.starts_with("python")
+}
+
+impl Arg {
+    /// The last part of a path.
+    fn file_name(&self) -> Cow<'_, str> {
+        let name = self
             .0
             .rsplit(|byte| *byte == b'/')
             .next()
             .unwrap_or_default();
         String::from_utf8_lossy(name)
     }
-}
 
-impl Arg {
     /// As text; what is not UTF-8 becomes U+FFFD.
     pub fn lossy(&self) -> Cow<'_, str> {
         String::from_utf8_lossy(&self.0)
@@ -204,6 +284,45 @@ mod tests {
         assert_eq!(line.args.len(), 2);
         assert_eq!(line.cut_from, Some(5000));
         assert_eq!(line.display(), "cc -DLONG…");
+    }
+
+    #[test]
+    fn a_process_is_called_by_its_script_and_grouped_by_what_it_runs() {
+        let check = |args: &[&str], short: &str, class: &str| {
+            let line = CommandLine::from_args(args.iter().copied());
+            assert_eq!(
+                (line.short_form().as_str(), line.class().as_str()),
+                (short, class)
+            );
+        };
+        check(
+            &["/usr/lib/gcc/cc1", "-quiet", "a.c"],
+            "cc1 -quiet a.c",
+            "cc1",
+        );
+        check(
+            &["node", "/usr/bin/npm", "run", "build"],
+            "npm run build",
+            "node npm",
+        );
+        check(
+            &["node", "--max-old-space-size=64", "x/child.js"],
+            "child.js",
+            "node child.js",
+        );
+        check(&["sh", "-c", "a && b"], "sh -c a && b", "sh -c");
+        check(
+            &["python3.11", "setup.py", "build"],
+            "setup.py build",
+            "python3.11 setup.py",
+        );
+        check(
+            &["rustc", "--crate-name", "serde", "x.rs"],
+            "rustc --crate-name serde x.rs",
+            "rustc serde",
+        );
+        check(&["make"], "make", "make");
+        check(&[], "", "");
     }
 
     proptest! {

@@ -9,4 +9,6 @@ pub mod ids;
 pub mod problem;
 pub mod reading;
 pub mod report;
+pub mod stages;
+pub mod tree;
 pub mod units;

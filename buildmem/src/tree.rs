@@ -1,0 +1,559 @@
+//! The processes of a build, by folding events. It keeps those that are alive: what has ended is handed to
+//! the caller, so that a build of a million processes needs no more room than what runs at once.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::rc::Rc;
+
+use crate::command_line::CommandLine;
+use crate::event::{Event, EventKind, ExitStatus, ProcessSample, PssSample};
+use crate::ids::{ProcessId, Tgid};
+use crate::reading::Reading;
+use crate::stages::{StageId, StageOf, Stages};
+use crate::units::{BootTime, ByteSize};
+
+/// The live processes of a build, with what is known of each.
+#[derive(Debug)]
+pub struct ProcessTree {
+    stages: Stages,
+    live: BTreeMap<Tgid, Process>,
+    next_id: u32,
+    counts: Counts,
+    anomalies: Anomalies,
+}
+
+/// How many of what was seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Processes made, the build's own included.
+    pub forks: u64,
+    /// Programs started.
+    pub execs: u64,
+    /// Processes that ended.
+    pub exits: u64,
+    /// Most processes alive at once.
+    pub peak_live: u64,
+}
+
+/// Events that did not fit what was known: signs of something lost, kept beside the result.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Anomalies {
+    /// Processes that were first heard of by something else than their fork.
+    pub adopted: u64,
+    /// Processes whose number was given to another before their end was seen.
+    pub end_unseen: u64,
+}
+
+/// One process of the build.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Process {
+    /// Ours.
+    pub id: ProcessId,
+    /// The kernel's.
+    pub tgid: Tgid,
+    /// Who forked it; `None` for the build's own process and where that was not seen.
+    pub parent: Option<(ProcessId, Tgid)>,
+    /// When it was forked.
+    pub started: BootTime,
+    /// What it ran, one image an exec; the first is its parent's, until its first exec. Never empty.
+    pub images: Vec<Image>,
+    /// Its stage.
+    pub stage: StageOf,
+    /// Its RSS in the last sample that told it.
+    pub rss: Option<ByteSize>,
+    /// Its PSS as it was last read, and when.
+    pub pss: Option<(BootTime, PssSample)>,
+    /// When its pages last began or ceased to be shared with a relative: a PSS read before is out of date.
+    pub sharing_changed: BootTime,
+    /// The out-of-memory killer chose it.
+    pub oom_victim: bool,
+}
+
+/// One program that a process ran.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Image {
+    /// Its command line.
+    pub argv: Rc<CommandLine>,
+    /// The most that it ever had resident; `None` while it runs.
+    pub rss_high_water: Option<Reading<ByteSize>>,
+}
+
+/// A process that ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ended {
+    /// As it was at its end.
+    pub process: Process,
+    /// When that was.
+    pub at: BootTime,
+    /// How it ended; `None` when that was not seen.
+    pub status: Option<ExitStatus>,
+}
+
+impl Process {
+    /// What it runs now.
+    pub fn argv(&self) -> &Rc<CommandLine> {
+        &self.image().argv
+    }
+
+    /// Whether it has called exec.
+    pub fn has_execed(&self) -> bool {
+        self.images.len() > 1
+    }
+
+    /// The image with the highest own RSS, and that figure.
+    ///
+    /// What a process had between its fork and its first exec is a copy of its parent, and does not count
+    /// unless it never called exec.
+    pub fn largest_image(&self) -> Option<(&Rc<CommandLine>, ByteSize)> {
+        let own = if self.has_execed() {
+            &self.images[1..]
+        } else {
+            &self.images[..]
+        };
+        own.iter()
+            .filter_map(|image| Some((&image.argv, *image.rss_high_water.as_ref()?.value()?)))
+            .max_by_key(|(_, high_water)| *high_water)
+    }
+
+    /// Its PSS now, as well as it is known: as last read, moved by what its RSS changed since. New pages are
+    /// taken to be its own.
+    pub fn current_pss(&self) -> Option<ByteSize> {
+        let (_, read) = self.pss?;
+        let rss = self.rss.unwrap_or(read.rss);
+        Some((read.total + rss).saturating_sub(read.rss))
+    }
+
+    /// The part of [`current_pss`](Self::current_pss) that the cgroup counts as shmem.
+    pub fn current_pss_shmem(&self) -> ByteSize {
+        self.pss.map_or(ByteSize::ZERO, |(_, read)| read.shmem)
+    }
+
+    fn image(&self) -> &Image {
+        // `images` is filled at creation and only ever grows.
+        &self.images[self.images.len() - 1]
+    }
+
+    fn end_image(&mut self, high_water: Reading<ByteSize>) {
+        if let Some(image) = self.images.last_mut() {
+            image.rss_high_water = Some(high_water);
+        }
+    }
+}
+
+impl ProcessTree {
+    /// An empty tree, in which processes get their stage from `stages`.
+    pub const fn new(stages: Stages) -> Self {
+        Self {
+            stages,
+            live: BTreeMap::new(),
+            next_id: 0,
+            counts: Counts {
+                forks: 0,
+                execs: 0,
+                exits: 0,
+                peak_live: 0,
+            },
+            anomalies: Anomalies {
+                adopted: 0,
+                end_unseen: 0,
+            },
+        }
+    }
+
+    /// Takes in one event. Cannot fail: an event about an unknown process adopts it.
+    ///
+    /// Returns the process that ended by it, if one did.
+    pub fn apply(&mut self, event: &Event) -> Option<Ended> {
+        let at = event.at;
+        match &event.event {
+            EventKind::Forked {
+                parent,
+                child,
+                shares_mm: _,
+            } => return self.forked(at, *parent, *child),
+            EventKind::Execed {
+                tgid,
+                argv,
+                ended_image,
+            } => {
+                self.counts.execs += 1;
+                self.execed(at, *tgid, argv, ended_image);
+            }
+            EventKind::Exited {
+                tgid,
+                status,
+                rss_high_water,
+            } => {
+                self.counts.exits += 1;
+                return self.exited(at, *tgid, Some(*status), rss_high_water.clone());
+            }
+            EventKind::Sampled {
+                cgroup: _,
+                processes,
+            } => {
+                for sample in processes {
+                    self.sampled(at, sample);
+                }
+            }
+            EventKind::OomKilled { tgid } => self.known(at, *tgid).oom_victim = true,
+            EventKind::LeftRunning {
+                tgid,
+                rss_high_water,
+            } => {
+                // It is still alive, but this is all that will be known of it.
+                return self.exited(at, *tgid, None, rss_high_water.clone());
+            }
+            EventKind::CgroupLeft { .. }
+            | EventKind::Lost { .. }
+            | EventKind::BuildStarted { .. }
+            | EventKind::SignalForwarded { .. }
+            | EventKind::BuildEnded { .. }
+            | EventKind::HeadlineRead { .. }
+            | EventKind::EscapedCgroupRead { .. }
+            | EventKind::Verified { .. }
+            | EventKind::MeasurementEnded(_)
+            | EventKind::Noted(_) => {}
+        }
+        None
+    }
+
+    /// The live processes in the order of their tgids.
+    pub fn live(&self) -> impl ExactSizeIterator<Item = &Process> {
+        self.live.values()
+    }
+
+    /// The live process with this number.
+    pub fn get(&self, tgid: Tgid) -> Option<&Process> {
+        self.live.get(&tgid)
+    }
+
+    /// The stages and their names.
+    pub const fn stages(&self) -> &Stages {
+        &self.stages
+    }
+
+    /// How many of what was seen.
+    pub const fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// What did not fit.
+    pub const fn anomalies(&self) -> Anomalies {
+        self.anomalies
+    }
+
+    /// The stage of highest precedence that has a live process.
+    pub fn current_stage(&self) -> Option<StageId> {
+        self.live
+            .values()
+            .filter_map(|process| process.stage.stage())
+            .min_by_key(|stage| self.stages.rank(*stage))
+    }
+
+    fn forked(&mut self, at: BootTime, parent: Tgid, child: Tgid) -> Option<Ended> {
+        self.counts.forks += 1;
+        // The number is free again, so its last owner has ended, whether we saw it or not.
+        let unseen = self.live.remove(&child).map(|process| {
+            self.anomalies.end_unseen += 1;
+            Ended {
+                process,
+                at,
+                status: None,
+            }
+        });
+        // The build's own process is forked by build-mem, which is no part of the build.
+        let is_root = self.next_id == 0;
+        // A process that forks itself is no kernel's doing, but a recording may say so.
+        if !is_root && parent != child {
+            self.known(at, parent);
+        }
+        let id = take_id(&mut self.next_id);
+        let (origin, argv, inherited) = match self.live.get_mut(&parent) {
+            Some(parent) => {
+                parent.sharing_changed = at;
+                (
+                    Some((parent.id, parent.tgid)),
+                    Rc::clone(parent.argv()),
+                    Some(parent.stage),
+                )
+            }
+            None => (None, Rc::default(), None),
+        };
+        let stage = self.stages.at_fork(id, inherited);
+        self.insert(Process::new(id, child, origin, at, argv, stage));
+        unseen
+    }
+
+    fn execed(
+        &mut self,
+        at: BootTime,
+        tgid: Tgid,
+        argv: &CommandLine,
+        ended_image: &Reading<ByteSize>,
+    ) {
+        self.known(at, tgid);
+        let Some(process) = self.live.get_mut(&tgid) else {
+            return;
+        };
+        process.stage = self.stages.at_exec(process.stage, argv);
+        process.end_image(ended_image.clone());
+        process.images.push(Image {
+            argv: Rc::new(argv.clone()),
+            rss_high_water: None,
+        });
+        // Another program: nothing that was measured of the last one holds.
+        process.rss = None;
+        process.pss = None;
+        process.sharing_changed = at;
+        let parent = process.parent;
+        self.stop_sharing(at, parent);
+    }
+
+    fn exited(
+        &mut self,
+        at: BootTime,
+        tgid: Tgid,
+        status: Option<ExitStatus>,
+        high_water: Reading<ByteSize>,
+    ) -> Option<Ended> {
+        self.known(at, tgid);
+        let mut process = self.live.remove(&tgid)?;
+        process.end_image(high_water);
+        if !process.has_execed() {
+            self.stop_sharing(at, process.parent);
+        }
+        Some(Ended {
+            process,
+            at,
+            status,
+        })
+    }
+
+    fn sampled(&mut self, at: BootTime, sample: &ProcessSample) {
+        // A process may end between being looked at and being told of: that is no anomaly.
+        let Some(process) = self.live.get_mut(&sample.tgid) else {
+            return;
+        };
+        process.rss = Some(sample.rss);
+        if let Some(pss) = sample.pss {
+            process.pss = Some((at, pss));
+        }
+    }
+
+    /// A child no longer shares pages with this parent, so the parent's own part of them grew.
+    fn stop_sharing(&mut self, at: BootTime, parent: Option<(ProcessId, Tgid)>) {
+        if let Some((id, tgid)) = parent
+            && let Some(parent) = self.live.get_mut(&tgid)
+            && parent.id == id
+        {
+            parent.sharing_changed = at;
+        }
+    }
+
+    /// The live process with this number, adopted where its fork was not seen.
+    fn known(&mut self, at: BootTime, tgid: Tgid) -> &mut Process {
+        let live = self.live.len() as u64;
+        match self.live.entry(tgid) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => {
+                self.anomalies.adopted += 1;
+                self.counts.peak_live = self.counts.peak_live.max(live + 1);
+                let id = take_id(&mut self.next_id);
+                let stage = self.stages.at_fork(id, None);
+                place.insert(Process::new(id, tgid, None, at, Rc::default(), stage))
+            }
+        }
+    }
+
+    fn insert(&mut self, process: Process) {
+        self.live.insert(process.tgid, process);
+        self.counts.peak_live = self.counts.peak_live.max(self.live.len() as u64);
+    }
+}
+
+fn take_id(next: &mut u32) -> ProcessId {
+    let id = ProcessId(*next);
+    *next = next.saturating_add(1);
+    id
+}
+
+impl Process {
+    fn new(
+        id: ProcessId,
+        tgid: Tgid,
+        parent: Option<(ProcessId, Tgid)>,
+        started: BootTime,
+        argv: Rc<CommandLine>,
+        stage: StageOf,
+    ) -> Self {
+        Self {
+            id,
+            tgid,
+            parent,
+            started,
+            images: vec![Image {
+                argv,
+                rss_high_water: None,
+            }],
+            stage,
+            rss: None,
+            pss: None,
+            sharing_changed: started,
+            oom_victim: false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn at(nanos: u64, kind: EventKind) -> Event {
+        Event::new(BootTime::from_nanos(nanos), kind)
+    }
+
+    fn forked(parent: u32, child: u32) -> EventKind {
+        EventKind::Forked {
+            parent: Tgid(parent),
+            child: Tgid(child),
+            shares_mm: false,
+        }
+    }
+
+    fn execed(tgid: u32, args: &[&str], ended_mib: u64) -> EventKind {
+        EventKind::Execed {
+            tgid: Tgid(tgid),
+            argv: CommandLine::from_args(args.iter().copied()),
+            ended_image: Reading::known(ByteSize::from_mib(ended_mib), "test"),
+        }
+    }
+
+    fn exited(tgid: u32, mib: u64) -> EventKind {
+        EventKind::Exited {
+            tgid: Tgid(tgid),
+            status: ExitStatus::Code(0),
+            rss_high_water: Reading::known(ByteSize::from_mib(mib), "test"),
+        }
+    }
+
+    fn fold(events: &[EventKind]) -> (ProcessTree, Vec<Ended>) {
+        let mut tree = ProcessTree::new(Stages::none());
+        let ended = events
+            .iter()
+            .zip(0..)
+            .filter_map(|(kind, nanos)| tree.apply(&at(nanos, kind.clone())))
+            .collect();
+        (tree, ended)
+    }
+
+    #[test]
+    fn a_reused_tgid_starts_a_new_process() {
+        let (tree, ended) = fold(&[forked(1, 10), forked(10, 11), exited(11, 1), forked(10, 11)]);
+        assert_eq!(tree.counts().forks, 3);
+        assert_ne!(tree.get(Tgid(11)).unwrap().id, ended[0].process.id);
+        assert_eq!(tree.anomalies(), Anomalies::default());
+    }
+
+    #[test]
+    fn a_reused_tgid_whose_first_end_was_lost_ends_it_and_says_so() {
+        let (tree, ended) = fold(&[forked(1, 10), forked(10, 11), forked(10, 11)]);
+        assert_eq!((ended.len(), ended[0].status), (1, None));
+        assert_eq!(tree.anomalies().end_unseen, 1);
+    }
+
+    #[test]
+    fn memory_belongs_to_the_image_that_held_it() {
+        let (_, ended) = fold(&[
+            forked(1, 10),
+            execed(10, &["sh", "-c", "exec cc1plus"], 400),
+            execed(10, &["cc1plus"], 3),
+            exited(10, 90),
+        ]);
+        let (argv, peak) = ended[0].process.largest_image().unwrap();
+        assert_eq!(
+            (argv.program().as_ref(), peak),
+            ("cc1plus", ByteSize::from_mib(90))
+        );
+    }
+
+    #[test]
+    fn a_process_that_never_execs_is_called_as_its_parent() {
+        let (tree, _) = fold(&[forked(1, 10), execed(10, &["make"], 1), forked(10, 11)]);
+        let child = tree.get(Tgid(11)).unwrap();
+        assert_eq!(child.argv().program(), "make");
+        assert!(!child.has_execed());
+    }
+
+    #[test]
+    fn pss_moves_with_rss_between_two_reads() {
+        let sample = |rss, pss| EventKind::Sampled {
+            cgroup: None,
+            processes: vec![ProcessSample {
+                tgid: Tgid(10),
+                rss: ByteSize::from_mib(rss),
+                pss,
+            }],
+        };
+        let read = PssSample {
+            total: ByteSize::from_mib(60),
+            shmem: ByteSize::ZERO,
+            rss: ByteSize::from_mib(100),
+        };
+        let (tree, _) = fold(&[forked(1, 10), sample(100, Some(read)), sample(130, None)]);
+        assert_eq!(
+            tree.get(Tgid(10)).unwrap().current_pss(),
+            Some(ByteSize::from_mib(90))
+        );
+    }
+
+    #[test]
+    fn a_child_that_stops_sharing_makes_its_parents_pss_out_of_date() {
+        let (tree, _) = fold(&[
+            forked(1, 10),
+            forked(10, 11),
+            execed(11, &["cc"], 1),
+            exited(11, 1),
+        ]);
+        // The exec at 2 ends the sharing, the exit at 3 changes nothing more.
+        assert_eq!(
+            tree.get(Tgid(10)).unwrap().sharing_changed,
+            BootTime::from_nanos(2)
+        );
+    }
+
+    fn any_event() -> impl Strategy<Value = EventKind> {
+        let tgid = 1..5_u32;
+        prop_oneof![
+            (tgid.clone(), tgid.clone()).prop_map(|(parent, child)| forked(parent, child)),
+            tgid.clone().prop_map(|tgid| execed(tgid, &["x"], 1)),
+            tgid.clone().prop_map(|tgid| exited(tgid, 1)),
+            tgid.prop_map(|tgid| EventKind::OomKilled { tgid: Tgid(tgid) }),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn any_events_give_a_forest_in_which_no_process_is_lost(
+            events in prop::collection::vec(any_event(), 0..60)
+        ) {
+            let (tree, ended) = fold(&events);
+            let all: Vec<&Process> = tree.live().chain(ended.iter().map(|end| &end.process)).collect();
+            let ids: BTreeSet<ProcessId> = all.iter().map(|process| process.id).collect();
+            prop_assert_eq!(ids.len(), all.len(), "an id was given twice");
+            for process in &all {
+                if let Some((parent, _)) = process.parent {
+                    // Parents come before their children, so there are no cycles.
+                    prop_assert!(parent < process.id);
+                    prop_assert!(ids.contains(&parent));
+                }
+            }
+            let made = tree.counts().forks + tree.anomalies().adopted;
+            prop_assert_eq!(made, all.len() as u64);
+            prop_assert!(tree.counts().peak_live >= tree.live().len() as u64);
+        }
+    }
+}
