@@ -3,12 +3,15 @@
 //! A run is a sequence of [events](event::Event); everything that is said about a build is a fold over it.
 //! `docs/architecture.md` has the map of the modules and the rules between them.
 
+pub mod attribution;
 pub mod command_line;
 pub mod event;
 pub mod ids;
 pub mod problem;
 pub mod reading;
+pub mod recording;
 pub mod report;
 pub mod stages;
+pub mod timeline;
 pub mod tree;
 pub mod units;

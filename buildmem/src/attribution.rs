@@ -1,0 +1,914 @@
+//! Who held the memory, and when: the report of a build, by folding its events.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use crate::command_line::CommandLine;
+use crate::event::{
+    CgroupComposition, CgroupSample, Event, EventKind, ExitStatus, Note, ProfilerCost, VerifyCheck,
+};
+use crate::ids::{ProcessId, Tgid};
+use crate::reading::Reading;
+use crate::recording::Header;
+use crate::report::{
+    Composition, Escaped, Exit, Headline, Host, LeftRunning, Oom, OomVictim, Peak, ProcessAtPeak,
+    ProcessClass, Processes, Profiler, Report, SCHEMA, Stage, StageAtPeak, TopProcess, Verdict,
+};
+use crate::stages::{InvalidRule, Lifetime, OTHER, StageId, Stages, find_automatic};
+use crate::timeline::{TimelineRow, TimelineTable};
+use crate::tree::{Ended, Process, ProcessTree};
+use crate::units::{BootTime, ByteSize};
+
+/// How many processes with the highest own peak are listed.
+const TOP_PROCESSES: usize = 20;
+
+/// What `unattributed` may be, as a share of the cgroup's usage, before a note explains it.
+const UNATTRIBUTED_WORTH_A_NOTE: f64 = 0.02;
+
+/// The stages of a recording: by its rules, or found automatically when it has none.
+///
+/// Goes through the events once where stages are to be found.
+pub fn stages_of<'e>(
+    header: &Header,
+    events: impl Iterator<Item = &'e Event>,
+) -> Result<Stages, InvalidRule> {
+    if header.stages.is_empty() {
+        Ok(Stages::automatic(find_automatic(&lifetimes(events))))
+    } else {
+        Stages::from_rules(&header.stages)
+    }
+}
+
+/// When each process lived and what it is called, in the order of their ids.
+fn lifetimes<'e>(events: impl Iterator<Item = &'e Event>) -> Vec<Lifetime> {
+    let mut tree = ProcessTree::new(Stages::none());
+    let mut ended: Vec<Lifetime> = Vec::new();
+    let mut last = BootTime::default();
+    let lifetime = |process: &Process, end: BootTime| Lifetime {
+        id: process.id,
+        parent: process.parent.map(|(id, _)| id),
+        started: process.started.nanos(),
+        ended: end.nanos(),
+        name: process.argv().short_form(),
+    };
+    for event in events {
+        last = last.max(event.at);
+        if let Some(end) = tree.apply(event) {
+            ended.push(lifetime(&end.process, end.at));
+        }
+        if matches!(event.event, EventKind::BuildEnded { .. }) {
+            break;
+        }
+    }
+    ended.extend(tree.live().map(|process| lifetime(process, last)));
+    ended.sort_by_key(|process| process.id);
+    ended
+}
+
+/// The fold from events to a report.
+#[derive(Debug)]
+pub struct Attribution {
+    header: Header,
+    tree: ProcessTree,
+    started: Option<BootTime>,
+    last: BootTime,
+    build_ended: Option<(BootTime, ExitStatus)>,
+    interrupted: bool,
+    headline: Option<Reading<ByteSize>>,
+    limit: Option<ByteSize>,
+    oom_kills: Option<u64>,
+    highest_usage: Option<ByteSize>,
+    peak: Option<PeakSample>,
+    samples: u64,
+    rows: Vec<Row>,
+    stages: BTreeMap<StageKey, StageFold>,
+    top: Vec<TopCandidate>,
+    classes: BTreeMap<String, Class>,
+    left_running: Vec<LeftRunning>,
+    escaped: BTreeMap<String, EscapedFold>,
+    /// Live processes that are charged to another cgroup.
+    outside: BTreeSet<ProcessId>,
+    oom_victims: Vec<OomVictim>,
+    verify: Vec<VerifyCheck>,
+    lost: u64,
+    cost: Option<ProfilerCost>,
+    notes: Vec<Note>,
+}
+
+/// A stage, or none; none sorts last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum StageKey {
+    Named(StageId),
+    Other,
+}
+
+impl StageKey {
+    const fn of(stage: Option<StageId>) -> Self {
+        match stage {
+            Some(id) => Self::Named(id),
+            None => Self::Other,
+        }
+    }
+
+    const fn id(self) -> Option<StageId> {
+        match self {
+            Self::Named(id) => Some(id),
+            Self::Other => None,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct StageFold {
+    started: BootTime,
+    ended: BootTime,
+    live: u64,
+    processes: u64,
+    peak: Option<(ByteSize, BootTime)>,
+}
+
+#[derive(Debug)]
+struct Row {
+    at: BootTime,
+    stage: Option<StageId>,
+    cgroup: Option<ByteSize>,
+    pss: ByteSize,
+    rss: ByteSize,
+    live: u64,
+    stages: Vec<(StageKey, ByteSize)>,
+}
+
+#[derive(Debug)]
+struct PeakSample {
+    at: BootTime,
+    cgroup: Option<CgroupSample>,
+    pss: ByteSize,
+    pss_read: ByteSize,
+    /// What the cgroup can have been charged for: without shared memory and without processes elsewhere.
+    pss_in_cgroup: ByteSize,
+    rss: ByteSize,
+    stages: Vec<(StageKey, ByteSize)>,
+    processes: Vec<SampledProcess>,
+}
+
+#[derive(Debug)]
+struct SampledProcess {
+    tgid: Tgid,
+    parent: Option<Tgid>,
+    stage: StageKey,
+    argv: Rc<CommandLine>,
+    started: BootTime,
+    pss: Option<ByteSize>,
+    rss: Option<ByteSize>,
+}
+
+#[derive(Debug)]
+struct TopCandidate {
+    id: ProcessId,
+    tgid: Tgid,
+    argv: Rc<CommandLine>,
+    stage: StageKey,
+    peak_rss: ByteSize,
+    started: BootTime,
+    ended: Option<BootTime>,
+    status: Option<ExitStatus>,
+}
+
+#[derive(Debug, Default)]
+struct Class {
+    count: u64,
+    /// In KiB, to keep a million of them small.
+    peaks_kib: Vec<u32>,
+}
+
+#[derive(Debug, Default)]
+struct EscapedFold {
+    processes: BTreeSet<ProcessId>,
+    peak: Option<ByteSize>,
+}
+
+impl Attribution {
+    /// Begins the fold of one build.
+    pub fn new(header: Header, stages: Stages) -> Self {
+        Self {
+            header,
+            tree: ProcessTree::new(stages),
+            started: None,
+            last: BootTime::default(),
+            build_ended: None,
+            interrupted: false,
+            headline: None,
+            limit: None,
+            oom_kills: None,
+            highest_usage: None,
+            peak: None,
+            samples: 0,
+            rows: Vec::new(),
+            stages: BTreeMap::new(),
+            top: Vec::new(),
+            classes: BTreeMap::new(),
+            left_running: Vec::new(),
+            escaped: BTreeMap::new(),
+            outside: BTreeSet::new(),
+            oom_victims: Vec::new(),
+            verify: Vec::new(),
+            lost: 0,
+            cost: None,
+            notes: Vec::new(),
+        }
+    }
+
+    /// Takes in one event.
+    pub fn apply(&mut self, event: &Event) {
+        let at = event.at;
+        self.last = self.last.max(at);
+        let before = self.stage_before(event);
+        let ended = self.tree.apply(event);
+        match &event.event {
+            EventKind::Forked {
+                parent,
+                child,
+                shares_mm: _,
+            } => {
+                self.started.get_or_insert(at);
+                self.born(*parent, *child);
+                self.joined(at, *child, None);
+            }
+            EventKind::Execed { tgid, .. } => self.joined(at, *tgid, before),
+            EventKind::Exited { .. } => {}
+            EventKind::Sampled {
+                cgroup,
+                processes: _,
+            } => self.sampled(at, *cgroup),
+            EventKind::CgroupLeft { tgid, cgroup } => self.left_cgroup(*tgid, cgroup),
+            EventKind::OomKilled { tgid } => self.oom_killed(*tgid),
+            EventKind::Lost { source, count } => {
+                self.lost += count;
+                self.note("events_lost", format!("{count} lost: {source}"));
+            }
+            EventKind::BuildStarted { .. } => {
+                self.started.get_or_insert(at);
+            }
+            EventKind::SignalForwarded { .. } => self.interrupted |= self.build_ended.is_none(),
+            EventKind::BuildEnded { status } => self.build_ended = Some((at, *status)),
+            EventKind::LeftRunning {
+                tgid: _,
+                rss_high_water,
+            } => {
+                self.left_running.extend(
+                    ended
+                        .as_ref()
+                        .map(|end| self.left_running(&end.process, rss_high_water)),
+                );
+            }
+            EventKind::HeadlineRead {
+                bytes,
+                limit,
+                oom_kills,
+            } => {
+                self.headline = Some(bytes.clone());
+                self.limit = *limit;
+                self.oom_kills = *oom_kills;
+            }
+            EventKind::EscapedCgroupRead { cgroup, bytes } => {
+                self.escaped.entry(cgroup.clone()).or_default().peak = bytes.value().copied();
+            }
+            EventKind::Verified { checks } => self.verify.clone_from(checks),
+            EventKind::MeasurementEnded(cost) => self.cost = Some(*cost),
+            EventKind::Noted(note) => self.notes.push(note.clone()),
+        }
+        if let Some(ended) = ended {
+            self.ended(&ended);
+        }
+    }
+
+    /// The live processes and the figures so far, for the status line.
+    pub const fn tree(&self) -> &ProcessTree {
+        &self.tree
+    }
+
+    /// The report and the timeline of what was seen.
+    pub fn finish(mut self) -> (Report, TimelineTable) {
+        let live: Vec<Process> = self.tree.live().cloned().collect();
+        for process in live {
+            let end = Ended {
+                process,
+                at: self.last,
+                status: None,
+            };
+            self.ended(&end);
+        }
+        self.explain();
+        let started = self.started();
+        let order = self.stage_order();
+        let table = self.timeline(started, &order);
+        let report = self.report(started, &order);
+        (report, table)
+    }
+
+    fn started(&self) -> BootTime {
+        self.started.unwrap_or(self.header.started)
+    }
+
+    fn note(&mut self, what: &str, why: impl Into<String>) {
+        self.notes.push(Note {
+            what: what.to_owned(),
+            why: why.into(),
+        });
+    }
+
+    fn stage_before(&self, event: &Event) -> Option<StageKey> {
+        match &event.event {
+            EventKind::Execed { tgid, .. } => self
+                .tree
+                .get(*tgid)
+                .map(|process| StageKey::of(process.stage.stage())),
+            _ => None,
+        }
+    }
+
+    /// A child is charged where its parent is.
+    fn born(&mut self, parent: Tgid, child: Tgid) {
+        let Some(parent) = self.tree.get(parent).map(|parent| parent.id) else {
+            return;
+        };
+        if !self.outside.contains(&parent) {
+            return;
+        }
+        let Some(child) = self.tree.get(child).map(|child| child.id) else {
+            return;
+        };
+        self.outside.insert(child);
+        for escaped in self.escaped.values_mut() {
+            if escaped.processes.contains(&parent) {
+                escaped.processes.insert(child);
+            }
+        }
+    }
+
+    fn left_cgroup(&mut self, tgid: Tgid, cgroup: &str) {
+        let Some(process) = self.tree.get(tgid) else {
+            return;
+        };
+        self.outside.insert(process.id);
+        self.escaped
+            .entry(cgroup.to_owned())
+            .or_default()
+            .processes
+            .insert(process.id);
+    }
+
+    fn oom_killed(&mut self, tgid: Tgid) {
+        let Some(process) = self.tree.get(tgid) else {
+            return;
+        };
+        let victim = OomVictim {
+            pid: tgid.0,
+            command: process.argv().display(),
+            stage: self.tree.stages().name(process.stage.stage()).to_owned(),
+        };
+        self.oom_victims.push(victim);
+    }
+
+    fn left_running(&self, process: &Process, high_water: &Reading<ByteSize>) -> LeftRunning {
+        LeftRunning {
+            pid: process.tgid.0,
+            command: process.argv().display(),
+            stage: self.tree.stages().name(process.stage.stage()).to_owned(),
+            peak_rss_bytes: high_water.value().map(|size| size.bytes()),
+        }
+    }
+
+    /// A process came to its stage, from `before` where it was in another.
+    fn joined(&mut self, at: BootTime, tgid: Tgid, before: Option<StageKey>) {
+        let Some(process) = self.tree.get(tgid) else {
+            return;
+        };
+        let stage = StageKey::of(process.stage.stage());
+        if before == Some(stage) {
+            return;
+        }
+        if let Some(before) = before {
+            self.left_stage(at, before);
+        }
+        let fold = self.stages.entry(stage).or_insert(StageFold {
+            started: at,
+            ended: at,
+            live: 0,
+            processes: 0,
+            peak: None,
+        });
+        fold.live += 1;
+    }
+
+    fn left_stage(&mut self, at: BootTime, stage: StageKey) {
+        if let Some(fold) = self.stages.get_mut(&stage) {
+            fold.live = fold.live.saturating_sub(1);
+            fold.ended = fold.ended.max(at);
+        }
+    }
+
+    fn ended(&mut self, end: &Ended) {
+        let Ended {
+            process,
+            at,
+            status,
+        } = end;
+        let stage = StageKey::of(process.stage.stage());
+        // An adopted process joined its stage unseen.
+        self.stages
+            .entry(stage)
+            .or_insert(StageFold {
+                started: process.started,
+                ended: *at,
+                live: 0,
+                processes: 0,
+                peak: None,
+            })
+            .processes += 1;
+        self.left_stage(*at, stage);
+        self.outside.remove(&process.id);
+        let largest = process.largest_image();
+        let class = self.classes.entry(process.argv().class()).or_default();
+        class.count += 1;
+        if let Some((argv, peak_rss)) = largest {
+            class
+                .peaks_kib
+                .push(u32::try_from(peak_rss.bytes() / 1024).unwrap_or(u32::MAX));
+            self.top.push(TopCandidate {
+                id: process.id,
+                tgid: process.tgid,
+                argv: Rc::clone(argv),
+                stage,
+                peak_rss,
+                started: process.started,
+                ended: status.map(|_| *at),
+                status: *status,
+            });
+            // Sorting at twice the size keeps the cost of a process constant on the average.
+            if self.top.len() >= 2 * TOP_PROCESSES {
+                self.keep_top();
+            }
+        }
+    }
+
+    fn keep_top(&mut self) {
+        self.top
+            .sort_by_key(|candidate| (std::cmp::Reverse(candidate.peak_rss), candidate.id));
+        self.top.truncate(TOP_PROCESSES);
+    }
+
+    fn sampled(&mut self, at: BootTime, cgroup: Option<CgroupSample>) {
+        let mut row = Row {
+            at,
+            stage: self.tree.current_stage(),
+            cgroup: cgroup.map(|sample| sample.usage),
+            pss: ByteSize::ZERO,
+            rss: ByteSize::ZERO,
+            live: self.tree.live().len() as u64,
+            stages: Vec::new(),
+        };
+        for process in self.tree.live() {
+            let pss = process.current_pss().unwrap_or_default();
+            row.pss += pss;
+            row.rss += process.rss.unwrap_or_default();
+            let stage = StageKey::of(process.stage.stage());
+            match row.stages.iter_mut().find(|(key, _)| *key == stage) {
+                Some((_, sum)) => *sum += pss,
+                None => row.stages.push((stage, pss)),
+            }
+        }
+        for (stage, pss) in &row.stages {
+            if let Some(fold) = self.stages.get_mut(stage)
+                && fold.peak.is_none_or(|(peak, _)| *pss > peak)
+            {
+                fold.peak = Some((*pss, at));
+            }
+        }
+        self.highest_usage = self.highest_usage.max(row.cgroup);
+        // `None < Some`: where the cgroup could be read, it decides.
+        let height = (row.cgroup, row.pss);
+        let higher = self
+            .peak
+            .as_ref()
+            .is_none_or(|peak| height > (peak.cgroup.map(|sample| sample.usage), peak.pss));
+        if higher {
+            self.peak = Some(self.peak_sample(&row, cgroup));
+        }
+        self.samples += 1;
+        self.rows.push(row);
+    }
+
+    fn peak_sample(&self, row: &Row, cgroup: Option<CgroupSample>) -> PeakSample {
+        let mut pss_read = ByteSize::ZERO;
+        let mut pss_in_cgroup = ByteSize::ZERO;
+        let mut processes = Vec::with_capacity(self.tree.live().len());
+        for process in self.tree.live() {
+            let pss = process.current_pss();
+            if process.pss.is_some_and(|(read_at, _)| read_at == row.at) {
+                pss_read += pss.unwrap_or_default();
+            }
+            if !self.outside.contains(&process.id) {
+                pss_in_cgroup += pss.unwrap_or_default() - process.current_pss_shmem();
+            }
+            processes.push(SampledProcess {
+                tgid: process.tgid,
+                parent: process.parent.map(|(_, tgid)| tgid),
+                stage: StageKey::of(process.stage.stage()),
+                argv: Rc::clone(process.argv()),
+                started: process.started,
+                pss,
+                rss: process.rss,
+            });
+        }
+        PeakSample {
+            at: row.at,
+            cgroup,
+            pss: row.pss,
+            pss_read,
+            pss_in_cgroup,
+            rss: row.rss,
+            stages: row.stages.clone(),
+            processes,
+        }
+    }
+
+    /// Adds the notes that follow from what is missing or odd.
+    fn explain(&mut self) {
+        match &self.headline {
+            Some(Reading::Known { .. }) => {}
+            Some(Reading::Missing(why)) => {
+                let why = why.clone();
+                self.note("headline.bytes", why);
+            }
+            None => self.note("headline.bytes", "the recording ends before it was read"),
+        }
+        if self.peak.is_none() {
+            self.note("peak", "the build ended before the first sample was taken");
+        }
+        if let Some(composition) = self.peak.as_ref().and_then(PeakSample::composition)
+            && let Some(usage) = self
+                .peak
+                .as_ref()
+                .and_then(|peak| peak.cgroup)
+                .map(|c| c.usage)
+        {
+            let unattributed = ByteSize::from_bytes(composition.unattributed.unsigned_abs());
+            if unattributed.share_of(usage) > UNATTRIBUTED_WORTH_A_NOTE {
+                self.note("peak.composition.unattributed", if composition.unattributed < 0 {
+                    "negative: processes have pages mapped (libraries, executables) that were read \
+                     before the build and are charged to another cgroup"
+                } else {
+                    "memory that changed between the reading of the cgroup and that of the processes, \
+                     or of processes that were not read in time"
+                });
+            }
+            if composition.kernel.is_none() {
+                self.note(
+                    "peak.composition.kernel",
+                    "this kernel does not tell a cgroup's kernel memory; it is part of `unattributed`",
+                );
+            }
+        }
+        let anomalies = self.tree.anomalies();
+        if anomalies.adopted > 0 {
+            let count = anomalies.adopted;
+            self.note(
+                "processes",
+                format!("the fork of {count} of them was not seen"),
+            );
+        }
+        if anomalies.end_unseen > 0 {
+            let count = anomalies.end_unseen;
+            self.note(
+                "processes",
+                format!("the end of {count} of them was not seen"),
+            );
+        }
+        if !self.stages.is_empty() {
+            self.note(
+                "stages[].peak_cgroup_bytes",
+                "the kernel's high-water mark is kept for the whole build, not stage by stage",
+            );
+        }
+        if self.build_ended.is_none() {
+            self.note("exit", "the recording ends before the build does");
+        }
+        if self.oom_kills.is_none() {
+            self.note(
+                "oom.kills",
+                "the cgroup's own count of out-of-memory kills was not read",
+            );
+        }
+    }
+
+    /// The stages in the order of their start, those in none last.
+    fn stage_order(&self) -> Vec<StageKey> {
+        let mut order: Vec<(StageKey, BootTime)> = self
+            .stages
+            .iter()
+            .map(|(key, fold)| (*key, fold.started))
+            .collect();
+        order.sort_by_key(|(key, started)| (*key == StageKey::Other, *started, *key));
+        order.into_iter().map(|(key, _)| key).collect()
+    }
+
+    fn stage_name(&self, stage: StageKey) -> String {
+        self.tree.stages().name(stage.id()).to_owned()
+    }
+
+    fn timeline(&mut self, started: BootTime, order: &[StageKey]) -> TimelineTable {
+        let rows = std::mem::take(&mut self.rows);
+        let rows = rows.into_iter().map(|row| TimelineRow {
+            at_s: seconds(row.at, started),
+            stage: row
+                .stage
+                .map_or(OTHER, |id| self.tree.stages().name(Some(id)))
+                .to_owned(),
+            cgroup: row.cgroup,
+            pss: row.pss,
+            rss: row.rss,
+            live: row.live,
+            stage_pss: order
+                .iter()
+                .map(|stage| held_by(&row.stages, *stage))
+                .collect(),
+        });
+        let rows = rows.collect();
+        TimelineTable {
+            stages: order.iter().map(|stage| self.stage_name(*stage)).collect(),
+            rows,
+        }
+    }
+
+    fn report(mut self, started: BootTime, order: &[StageKey]) -> Report {
+        self.keep_top();
+        let ended = self.build_ended.map_or(self.last, |(at, _)| at);
+        let exit = self.build_ended.map(|(_, status)| status);
+        let counts = self.tree.counts();
+        let stages = order
+            .iter()
+            .map(|stage| self.stage_report(*stage, started))
+            .collect();
+        let top = self
+            .top
+            .iter()
+            .map(|top| self.top_report(top, started))
+            .collect();
+        let peak = self
+            .peak
+            .as_ref()
+            .map(|peak| self.peak_report(peak, started));
+        let headline = self.headline_report();
+        let verdict = self.verdict();
+        Report {
+            schema: SCHEMA.to_owned(),
+            label: self.header.label,
+            started_at: self.header.started_at,
+            duration_s: seconds(ended, started),
+            command: self
+                .header
+                .command
+                .iter()
+                .map(|arg| arg.lossy().into_owned())
+                .collect(),
+            cwd: self.header.cwd,
+            verdict,
+            exit: exit.map_or(
+                Exit {
+                    code: None,
+                    signal: None,
+                },
+                Exit::from_status,
+            ),
+            headline,
+            peak,
+            stages,
+            processes: Processes {
+                forks: counts.forks,
+                execs: counts.execs,
+                exits: counts.exits,
+                peak_live: counts.peak_live,
+                top,
+                classes: classes_report(self.classes),
+                left_running: self.left_running,
+            },
+            oom: Oom {
+                kills: self.oom_kills,
+                victims: self.oom_victims,
+            },
+            verify: self.verify,
+            profiler: Profiler {
+                version: self.header.version,
+                kernel: self.header.kernel,
+                tracker: self.header.tracker,
+                interval_ms: self.header.interval_ms,
+                samples: self.samples,
+                samples_triggered: 0,
+                samples_put_off: self.cost.map_or(0, |cost| cost.samples_put_off),
+                events_lost: self.lost,
+                sampler_cpu_s: self.cost.map(|cost| cost.sampler_cpu_s),
+                total_cpu_s: self.cost.map(|cost| cost.total_cpu_s),
+                peak_rss_bytes: self.cost.map(|cost| cost.peak_rss.bytes()),
+            },
+            host: Host {
+                cpus: self.header.cpus,
+                memory_bytes: self.header.memory.bytes(),
+                cgroup_version: self.header.cgroup_version,
+            },
+            notes: self.notes,
+        }
+    }
+
+    fn verdict(&self) -> Verdict {
+        let Some((_, status)) = self.build_ended else {
+            return Verdict::Incomplete;
+        };
+        match status {
+            ExitStatus::Code(0) if self.verify.iter().all(|check| check.ok) => Verdict::Pass,
+            ExitStatus::Code(0) => Verdict::VerificationFailed,
+            ExitStatus::Code(_) | ExitStatus::Signal(_) if self.interrupted => Verdict::Interrupted,
+            ExitStatus::Code(_) => Verdict::BuildFailed,
+            ExitStatus::Signal(_) => Verdict::BuildKilled,
+        }
+    }
+
+    fn headline_report(&self) -> Headline {
+        let (bytes, source) = match &self.headline {
+            Some(Reading::Known { value, source }) => (Some(*value), Some(source.to_string())),
+            Some(Reading::Missing(_)) | None => (None, None),
+        };
+        let saturated =
+            matches!((bytes, self.limit), (Some(bytes), Some(limit)) if at_limit(bytes, limit));
+        Headline {
+            bytes: bytes.map(ByteSize::bytes),
+            source,
+            highest_sampled_bytes: self.highest_usage.map(ByteSize::bytes),
+            cgroup: self.header.cgroup.clone(),
+            complete: bytes.is_some() && self.escaped.is_empty() && self.lost == 0,
+            saturated,
+            limit_bytes: self.limit.map(ByteSize::bytes),
+            escaped: self
+                .escaped
+                .iter()
+                .map(|(cgroup, escaped)| Escaped {
+                    cgroup: cgroup.clone(),
+                    processes: escaped.processes.len() as u64,
+                    peak_bytes: escaped.peak.map(ByteSize::bytes),
+                })
+                .collect(),
+        }
+    }
+
+    fn stage_report(&self, stage: StageKey, started: BootTime) -> Stage {
+        let fold = &self.stages[&stage];
+        let ended = if fold.live > 0 { self.last } else { fold.ended };
+        let share_of_peak = self
+            .peak
+            .as_ref()
+            .map_or(0.0, |peak| held_by(&peak.stages, stage).share_of(peak.pss));
+        Stage {
+            name: self.stage_name(stage),
+            started_s: seconds(fold.started, started),
+            wall_s: seconds(ended, fold.started),
+            processes: fold.processes,
+            peak_pss_bytes: fold.peak.map(|(pss, _)| pss.bytes()),
+            peak_at_s: fold.peak.map(|(_, at)| seconds(at, started)),
+            peak_cgroup_bytes: None,
+            share_of_peak,
+        }
+    }
+
+    fn top_report(&self, top: &TopCandidate, started: BootTime) -> TopProcess {
+        TopProcess {
+            pid: top.tgid.0,
+            command: top.argv.display(),
+            command_lossy: top.argv.is_lossy() || top.argv.cut_from.is_some(),
+            stage: self.stage_name(top.stage),
+            peak_rss_bytes: top.peak_rss.bytes(),
+            started_s: seconds(top.started, started),
+            ended_s: top.ended.map(|at| seconds(at, started)),
+            exit: top.status.map_or(
+                Exit {
+                    code: None,
+                    signal: None,
+                },
+                Exit::from_status,
+            ),
+        }
+    }
+
+    fn peak_report(&self, peak: &PeakSample, started: BootTime) -> Peak {
+        let mut stages: Vec<StageAtPeak> = peak
+            .stages
+            .iter()
+            .map(|(stage, pss)| StageAtPeak {
+                name: self.stage_name(*stage),
+                pss_bytes: pss.bytes(),
+            })
+            .collect();
+        stages.sort_by(|a, b| {
+            b.pss_bytes
+                .cmp(&a.pss_bytes)
+                .then_with(|| a.name.cmp(&b.name))
+        });
+        let mut processes: Vec<ProcessAtPeak> = peak
+            .processes
+            .iter()
+            .map(|process| ProcessAtPeak {
+                pid: process.tgid.0,
+                ppid: process.parent.map(|parent| parent.0),
+                stage: self.stage_name(process.stage),
+                command: process.argv.display(),
+                command_lossy: process.argv.is_lossy() || process.argv.cut_from.is_some(),
+                pss_bytes: process.pss.map(ByteSize::bytes),
+                rss_bytes: process.rss.map(ByteSize::bytes),
+                age_s: seconds(peak.at, process.started),
+            })
+            .collect();
+        processes.sort_by_key(|process| (std::cmp::Reverse(process.pss_bytes), process.pid));
+        Peak {
+            at_s: seconds(peak.at, started),
+            cgroup_bytes: peak.cgroup.map(|sample| sample.usage.bytes()),
+            pss_bytes: peak.pss.bytes(),
+            pss_read_bytes: peak.pss_read.bytes(),
+            rss_bytes: peak.rss.bytes(),
+            composition: peak.composition(),
+            stages,
+            processes,
+        }
+    }
+}
+
+impl PeakSample {
+    fn composition(&self) -> Option<Composition> {
+        let CgroupSample { usage, composition } = self.cgroup?;
+        let CgroupComposition {
+            anon,
+            file_mapped,
+            file_unmapped,
+            shmem,
+            kernel,
+        } = composition?;
+        let explained = self.pss_in_cgroup + file_unmapped + shmem + kernel.unwrap_or_default();
+        Some(Composition {
+            anon: anon.bytes(),
+            file_mapped: file_mapped.bytes(),
+            file_unmapped: file_unmapped.bytes(),
+            shmem: shmem.bytes(),
+            kernel: kernel.map(ByteSize::bytes),
+            unattributed: usage.signed_difference(explained),
+        })
+    }
+}
+
+fn held_by(stages: &[(StageKey, ByteSize)], stage: StageKey) -> ByteSize {
+    stages
+        .iter()
+        .find(|(key, _)| *key == stage)
+        .map_or(ByteSize::ZERO, |(_, pss)| *pss)
+}
+
+/// Whether a high-water mark is only the limit speaking. The kernel charges in batches, so the mark may stay
+/// a little below the limit.
+fn at_limit(bytes: ByteSize, limit: ByteSize) -> bool {
+    bytes.share_of(limit) >= 0.99
+}
+
+fn classes_report(classes: BTreeMap<String, Class>) -> Vec<ProcessClass> {
+    let mut classes: Vec<ProcessClass> = classes
+        .into_iter()
+        .map(
+            |(
+                command_class,
+                Class {
+                    count,
+                    mut peaks_kib,
+                },
+            )| {
+                peaks_kib.sort_unstable();
+                let bytes = |kib: &u32| ByteSize::from_kib(u64::from(*kib)).bytes();
+                ProcessClass {
+                    command_class,
+                    count,
+                    peak_rss_max_bytes: peaks_kib.last().map(bytes),
+                    // The lower median: a figure that some process really had.
+                    peak_rss_p50_bytes: peaks_kib
+                        .get(peaks_kib.len().saturating_sub(1) / 2)
+                        .map(bytes),
+                }
+            },
+        )
+        .collect();
+    classes.sort_by(|a, b| {
+        b.peak_rss_max_bytes
+            .cmp(&a.peak_rss_max_bytes)
+            .then_with(|| a.command_class.cmp(&b.command_class))
+    });
+    classes
+}
+
+/// Seconds between two moments, to the microsecond.
+fn seconds(at: BootTime, since: BootTime) -> f64 {
+    (at.since(since).as_secs_f64() * 1e6).round() / 1e6
+}
