@@ -14,7 +14,7 @@ use crate::report::{
     Composition, Escaped, Exit, Headline, Host, LeftRunning, Oom, OomVictim, Peak, ProcessAtPeak,
     ProcessClass, Processes, Profiler, Report, SCHEMA, Stage, StageAtPeak, TopProcess, Verdict,
 };
-use crate::stages::{InvalidRule, Lifetime, OTHER, StageId, Stages, find_automatic};
+use crate::stages::{OTHER, StageId, Stages};
 use crate::timeline::{TimelineRow, TimelineTable};
 use crate::tree::{Ended, Process, ProcessTree};
 use crate::units::{BootTime, ByteSize};
@@ -24,46 +24,6 @@ const TOP_PROCESSES: usize = 20;
 
 /// What `unattributed` may be, as a share of the cgroup's usage, before a note explains it.
 const UNATTRIBUTED_WORTH_A_NOTE: f64 = 0.02;
-
-/// The stages of a recording: by its rules, or found automatically when it has none.
-///
-/// Goes through the events once where stages are to be found.
-pub fn stages_of<'e>(
-    header: &Header,
-    events: impl Iterator<Item = &'e Event>,
-) -> Result<Stages, InvalidRule> {
-    if header.stages.is_empty() {
-        Ok(Stages::automatic(find_automatic(&lifetimes(events))))
-    } else {
-        Stages::from_rules(&header.stages)
-    }
-}
-
-/// When each process lived and what it is called, in the order of their ids.
-fn lifetimes<'e>(events: impl Iterator<Item = &'e Event>) -> Vec<Lifetime> {
-    let mut tree = ProcessTree::new(Stages::none());
-    let mut ended: Vec<Lifetime> = Vec::new();
-    let mut last = BootTime::default();
-    let lifetime = |process: &Process, end: BootTime| Lifetime {
-        id: process.id,
-        parent: process.parent.map(|(id, _)| id),
-        started: process.started.nanos(),
-        ended: end.nanos(),
-        name: process.argv().short_form(),
-    };
-    for event in events {
-        last = last.max(event.at);
-        if let Some(end) = tree.apply(event) {
-            ended.push(lifetime(&end.process, end.at));
-        }
-        if matches!(event.event, EventKind::BuildEnded { .. }) {
-            break;
-        }
-    }
-    ended.extend(tree.live().map(|process| lifetime(process, last)));
-    ended.sort_by_key(|process| process.id);
-    ended
-}
 
 /// The fold from events to a report.
 #[derive(Debug)]
@@ -911,4 +871,349 @@ fn classes_report(classes: BTreeMap<String, Class>) -> Vec<ProcessClass> {
 /// Seconds between two moments, to the microsecond.
 fn seconds(at: BootTime, since: BootTime) -> f64 {
     (at.since(since).as_secs_f64() * 1e6).round() / 1e6
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::automatic_stages::StageSearch;
+    use crate::event::{ProcessSample, PssSample};
+    use crate::stages::StageRule;
+
+    const SECOND: u64 = 1_000_000_000;
+    const MIB: u64 = 1 << 20;
+
+    /// A build's events, one a second.
+    struct Script(Vec<Event>);
+
+    impl Script {
+        fn new(kinds: impl IntoIterator<Item = EventKind>) -> Self {
+            let event = |(kind, n)| Event::new(BootTime::from_nanos(n * SECOND), kind);
+            Self(kinds.into_iter().zip(1..).map(event).collect())
+        }
+
+        fn report(&self, rules: &[(&str, &str)]) -> (Report, TimelineTable) {
+            let rule = |(name, pattern): &(&str, &str)| StageRule {
+                name: (*name).to_owned(),
+                pattern: (*pattern).to_owned(),
+            };
+            let header = Header {
+                format: crate::recording::FORMAT.into(),
+                version: "0.1.0".into(),
+                label: "x".into(),
+                started_at: "2026-01-01T00:00:00Z".into(),
+                started: BootTime::default(),
+                command: Vec::new(),
+                cwd: "/".into(),
+                tracker: "ebpf".into(),
+                interval_ms: 150,
+                kernel: "6.18".into(),
+                cpus: 2,
+                memory: ByteSize::from_mib(1024),
+                cgroup_version: Some(1),
+                cgroup: Some("/leaf".into()),
+                stages: rules.iter().map(rule).collect(),
+                preset: None,
+            };
+            let mut search = StageSearch::new(&header.stages).unwrap();
+            self.0.iter().for_each(|event| search.apply(event));
+            let stages = search.finish();
+            let mut fold = Attribution::new(header, stages);
+            self.0.iter().for_each(|event| fold.apply(event));
+            fold.finish()
+        }
+    }
+
+    fn mib(size: u64) -> Reading<ByteSize> {
+        Reading::known(ByteSize::from_mib(size), "test")
+    }
+
+    fn forked(parent: u32, child: u32) -> EventKind {
+        EventKind::Forked {
+            parent: Tgid(parent),
+            child: Tgid(child),
+            shares_mm: false,
+        }
+    }
+
+    fn execed(tgid: u32, line: &str) -> EventKind {
+        let argv = CommandLine::from_args(line.split(' '));
+        EventKind::Execed {
+            tgid: Tgid(tgid),
+            argv,
+            ended_image: mib(1),
+        }
+    }
+
+    fn exited(tgid: u32, high_water: u64) -> EventKind {
+        let status = ExitStatus::Code(0);
+        EventKind::Exited {
+            tgid: Tgid(tgid),
+            status,
+            rss_high_water: mib(high_water),
+        }
+    }
+
+    fn ended(code: i32) -> EventKind {
+        EventKind::BuildEnded {
+            status: ExitStatus::Code(code),
+        }
+    }
+
+    /// PSS equal to RSS for each process, and a cgroup that holds `cache` beside them.
+    fn sampled(cache: u64, processes: &[(u32, u64)]) -> EventKind {
+        let sample = |(tgid, size): &(u32, u64)| {
+            let size = ByteSize::from_mib(*size);
+            let pss = PssSample {
+                total: size,
+                shmem: ByteSize::ZERO,
+                rss: size,
+            };
+            ProcessSample {
+                tgid: Tgid(*tgid),
+                rss: size,
+                pss: Some(pss),
+            }
+        };
+        let anon: u64 = processes.iter().map(|(_, size)| size).sum();
+        EventKind::Sampled {
+            cgroup: Some(CgroupSample {
+                usage: ByteSize::from_mib(anon + cache + 4),
+                composition: Some(CgroupComposition {
+                    anon: ByteSize::from_mib(anon),
+                    file_mapped: ByteSize::ZERO,
+                    file_unmapped: ByteSize::from_mib(cache),
+                    shmem: ByteSize::ZERO,
+                    kernel: Some(ByteSize::from_mib(3)),
+                }),
+            }),
+            processes: processes.iter().map(sample).collect(),
+        }
+    }
+
+    fn headline(size: u64, limit: Option<u64>) -> EventKind {
+        EventKind::HeadlineRead {
+            bytes: mib(size),
+            limit: limit.map(ByteSize::from_mib),
+            oom_kills: Some(0),
+        }
+    }
+
+    #[test]
+    fn the_figures_at_the_peak_add_up_to_what_the_cgroup_held() {
+        let (report, _) = Script::new([
+            forked(1, 10),
+            execed(10, "make"),
+            forked(10, 11),
+            execed(11, "cc1"),
+            sampled(20, &[(10, 5), (11, 70)]),
+            sampled(21, &[(10, 5), (11, 30)]),
+            exited(11, 75),
+            exited(10, 5),
+            ended(0),
+        ])
+        .report(&[]);
+        let peak = report.peak.unwrap();
+        let composition = peak.composition.unwrap();
+        assert!((peak.at_s - 4.0).abs() < 1e-9);
+        assert_eq!(peak.pss_bytes, 75 * MIB);
+        assert_eq!(peak.pss_read_bytes, 75 * MIB);
+        let parts = peak.pss_bytes
+            + composition.file_unmapped
+            + composition.shmem
+            + composition.kernel.unwrap();
+        let cgroup = peak.cgroup_bytes.unwrap();
+        assert_eq!(
+            i128::from(parts) + i128::from(composition.unattributed),
+            i128::from(cgroup)
+        );
+        assert_eq!(composition.unattributed, i64::try_from(MIB).unwrap());
+        assert_eq!(peak.processes[0].command, "cc1");
+        assert_eq!(report.processes.top[0].peak_rss_bytes, 75 * MIB);
+    }
+
+    #[test]
+    fn each_process_is_counted_in_one_stage_and_the_stages_sum_to_the_whole() {
+        let (report, table) = Script::new([
+            forked(1, 10),
+            execed(10, "sh -c nx_build&&next_build"),
+            forked(10, 11),
+            execed(11, "nx_build"),
+            forked(11, 12),
+            sampled(0, &[(10, 1), (11, 30), (12, 10)]),
+            exited(12, 10),
+            exited(11, 30),
+            forked(10, 13),
+            execed(13, "next_build"),
+            sampled(0, &[(10, 1), (13, 100)]),
+            exited(13, 100),
+            exited(10, 1),
+            ended(0),
+        ])
+        .report(&[("next", "next_build"), ("deps", "nx_build")]);
+        let stages: Vec<(&str, u64, Option<u64>)> = report
+            .stages
+            .iter()
+            .map(|stage| (stage.name.as_str(), stage.processes, stage.peak_pss_bytes))
+            .collect();
+        assert_eq!(
+            stages,
+            [
+                ("deps", 2, Some(40 * MIB)),
+                ("next", 1, Some(100 * MIB)),
+                (OTHER, 1, Some(MIB))
+            ]
+        );
+        assert_eq!(
+            stages.iter().map(|stage| stage.1).sum::<u64>(),
+            report.processes.forks
+        );
+        for row in &table.rows {
+            assert_eq!(row.stage_pss.iter().copied().sum::<ByteSize>(), row.pss);
+        }
+        let columns: Vec<&str> = table.rows.iter().map(|row| row.stage.as_str()).collect();
+        assert_eq!(columns, ["deps", "next"]);
+        let shares: f64 = report.stages.iter().map(|stage| stage.share_of_peak).sum();
+        assert!((shares - 1.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn automatic_stages_are_the_steps_of_the_root_script() {
+        let (report, _) = Script::new([
+            forked(1, 10),
+            execed(10, "sh build.sh"),
+            forked(10, 11),
+            execed(11, "/src/configure --prefix=/usr"),
+            sampled(0, &[(11, 3)]),
+            exited(11, 3),
+            forked(10, 12),
+            execed(12, "make all"),
+            sampled(0, &[(12, 9)]),
+            exited(12, 9),
+            exited(10, 1),
+            ended(0),
+        ])
+        .report(&[]);
+        let names: Vec<&str> = report
+            .stages
+            .iter()
+            .map(|stage| stage.name.as_str())
+            .collect();
+        assert_eq!(names, ["configure --prefix=/usr", "make all", OTHER]);
+    }
+
+    #[test]
+    fn a_process_that_left_takes_its_children_with_it_and_the_headline_is_incomplete() {
+        let left = EventKind::CgroupLeft {
+            tgid: Tgid(11),
+            cgroup: "/snap".into(),
+        };
+        let read = EventKind::EscapedCgroupRead {
+            cgroup: "/snap".into(),
+            bytes: mib(50),
+        };
+        let (report, _) = Script::new([
+            forked(1, 10),
+            forked(10, 11),
+            left,
+            forked(11, 12),
+            sampled(0, &[(10, 1), (12, 50)]),
+            exited(12, 50),
+            exited(11, 1),
+            exited(10, 1),
+            ended(0),
+            headline(10, None),
+            read,
+        ])
+        .report(&[]);
+        assert!(!report.headline.complete);
+        let escaped = Escaped {
+            cgroup: "/snap".into(),
+            processes: 2,
+            peak_bytes: Some(50 * MIB),
+        };
+        assert_eq!(report.headline.escaped, [escaped]);
+        // What is charged elsewhere does not explain this cgroup's usage.
+        assert_eq!(
+            report.peak.unwrap().composition.unwrap().unattributed,
+            51 << 20
+        );
+    }
+
+    #[test]
+    fn a_headline_at_the_limit_is_saturated() {
+        let of = |size, limit| {
+            Script::new([ended(0), headline(size, limit)])
+                .report(&[])
+                .0
+                .headline
+        };
+        assert!(of(1000, Some(1000)).saturated);
+        assert!(!of(900, Some(1000)).saturated);
+        assert!(!of(900, None).saturated);
+    }
+
+    #[test]
+    fn the_verdict_tells_how_the_build_ended() {
+        let of = |kinds: &[EventKind]| Script::new(kinds.to_vec()).report(&[]).0.verdict;
+        let check = |ok| EventKind::Verified {
+            checks: vec![VerifyCheck {
+                path: "a".into(),
+                ok,
+                detail: String::new(),
+            }],
+        };
+        let killed = EventKind::BuildEnded {
+            status: ExitStatus::Signal(9),
+        };
+        let interrupt = EventKind::SignalForwarded { signal: 2 };
+        assert_eq!(of(&[]), Verdict::Incomplete);
+        assert_eq!(of(&[ended(0), check(true)]), Verdict::Pass);
+        assert_eq!(of(&[ended(0), check(false)]), Verdict::VerificationFailed);
+        assert_eq!(of(&[ended(2), check(false)]), Verdict::BuildFailed);
+        assert_eq!(of(std::slice::from_ref(&killed)), Verdict::BuildKilled);
+        assert_eq!(of(&[interrupt.clone(), ended(130)]), Verdict::Interrupted);
+        assert_eq!(of(&[interrupt.clone(), killed]), Verdict::Interrupted);
+        assert_eq!(of(&[interrupt, ended(0)]), Verdict::Pass);
+    }
+
+    #[test]
+    fn what_is_missing_has_a_note() {
+        let (report, _) = Script::new([]).report(&[]);
+        for what in ["headline.bytes", "peak", "exit", "oom.kills"] {
+            assert!(
+                report.notes.iter().any(|note| note.what == what),
+                "no note on {what}"
+            );
+        }
+    }
+
+    #[test]
+    fn processes_are_grouped_by_what_they_ran() {
+        let mut script = vec![forked(1, 10), execed(10, "make")];
+        for (tgid, size) in [(11, 30), (12, 10), (13, 20), (14, 40)] {
+            script.extend([
+                forked(10, tgid),
+                execed(tgid, "/usr/lib/cc1 x.c"),
+                exited(tgid, size),
+            ]);
+        }
+        let (report, _) = Script::new(script).report(&[]);
+        let cc1 = ProcessClass {
+            command_class: "cc1".into(),
+            count: 4,
+            peak_rss_max_bytes: Some(40 * MIB),
+            peak_rss_p50_bytes: Some(20 * MIB),
+        };
+        assert_eq!(report.processes.classes[0], cc1);
+        assert_eq!(
+            report
+                .processes
+                .classes
+                .iter()
+                .map(|class| class.count)
+                .sum::<u64>(),
+            5
+        );
+    }
 }

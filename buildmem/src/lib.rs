@@ -4,6 +4,7 @@
 //! `docs/architecture.md` has the map of the modules and the rules between them.
 
 pub mod attribution;
+pub mod automatic_stages;
 pub mod command_line;
 pub mod event;
 pub mod ids;
@@ -11,6 +12,7 @@ pub mod problem;
 pub mod reading;
 pub mod recording;
 pub mod report;
+pub mod sampling;
 pub mod stages;
 pub mod timeline;
 pub mod tree;

@@ -232,67 +232,6 @@ fn runs_script(argv: &CommandLine) -> bool {
             .any(|flags| !flags.starts_with(b"-") && flags.contains(&b'c'))
 }
 
-/// A process as far as the search for automatic stages needs it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Lifetime {
-    /// The process.
-    pub id: ProcessId,
-    /// Who forked it.
-    pub parent: Option<ProcessId>,
-    /// Nanoseconds since boot.
-    pub started: u64,
-    /// Nanoseconds since boot; the end of the measurement for one that outlived it.
-    pub ended: u64,
-    /// What it is called.
-    pub name: String,
-}
-
-/// A child that lives shorter than this part of the build is a helper (`mkdir`, `git rev-parse`), not a stage.
-const LEAST_SHARE_OF_BUILD: u64 = 100;
-
-/// More sequential children than that are the steps of a script, not stages that a person would name.
-const MOST_AUTOMATIC_STAGES: usize = 12;
-
-/// The sequential children at the first place where the tree branches.
-///
-/// Nothing is found where the children overlap (`make -j`): there are no stages then, only processes.
-pub fn find_automatic(processes: &[Lifetime]) -> Vec<(ProcessId, String)> {
-    let Some(root) = processes.first() else {
-        return Vec::new();
-    };
-    let whole = root.ended.saturating_sub(root.started);
-    let mut children: BTreeMap<ProcessId, Vec<&Lifetime>> = BTreeMap::new();
-    for process in processes {
-        let lived = process.ended.saturating_sub(process.started);
-        if let Some(parent) = process.parent
-            && lived.saturating_mul(LEAST_SHARE_OF_BUILD) >= whole
-        {
-            children.entry(parent).or_default().push(process);
-        }
-    }
-    let mut place = root.id;
-    let branches = loop {
-        match children.get(&place).map(Vec::as_slice) {
-            // A child was forked after its parent, so this ends.
-            Some([only]) => place = only.id,
-            Some(several) => break several,
-            None => return Vec::new(),
-        }
-    };
-    let mut in_order = branches.to_vec();
-    in_order.sort_by_key(|child| (child.started, child.id));
-    let sequential = in_order
-        .windows(2)
-        .all(|pair| pair[0].ended <= pair[1].started);
-    if !sequential || in_order.len() > MOST_AUTOMATIC_STAGES {
-        return Vec::new();
-    }
-    in_order
-        .into_iter()
-        .map(|child| (child.id, child.name.clone()))
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -403,43 +342,5 @@ mod tests {
         let stages = rules();
         let ranks: Vec<usize> = (0..3).map(|id| stages.rank(StageId(id))).collect();
         assert_eq!(ranks, [0, 1, 2]);
-    }
-
-    fn lived(id: u32, parent: u32, started: u64, ended: u64) -> Lifetime {
-        let parent = (id != parent).then_some(ProcessId(parent));
-        Lifetime {
-            id: ProcessId(id),
-            parent,
-            started,
-            ended,
-            name: format!("p{id}"),
-        }
-    }
-
-    #[test]
-    fn automatic_stages_are_the_sequential_children_at_the_first_branch() {
-        let found = find_automatic(&[
-            lived(0, 0, 0, 10_000),
-            lived(1, 0, 10, 9_990),
-            lived(2, 1, 20, 40), // a helper
-            lived(3, 1, 50, 3_000),
-            lived(4, 3, 60, 2_000),
-            lived(5, 1, 3_000, 9_000),
-        ]);
-        let names: Vec<&str> = found.iter().map(|(_, name)| name.as_str()).collect();
-        assert_eq!(names, ["p3", "p5"]);
-    }
-
-    #[test]
-    fn overlapping_children_are_no_stages() {
-        assert_eq!(
-            find_automatic(&[
-                lived(0, 0, 0, 1000),
-                lived(1, 0, 0, 600),
-                lived(2, 0, 500, 1000)
-            ]),
-            []
-        );
-        assert_eq!(find_automatic(&[]), []);
     }
 }

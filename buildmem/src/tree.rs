@@ -65,8 +65,8 @@ pub struct Process {
     pub pss: Option<(BootTime, PssSample)>,
     /// When its pages last began or ceased to be shared with a relative: a PSS read before is out of date.
     pub sharing_changed: BootTime,
-    /// The out-of-memory killer chose it.
-    pub oom_victim: bool,
+    /// It runs in its parent's address space until its first exec: its memory is its parent's.
+    pub shares_mm: bool,
 }
 
 /// One program that a process ran.
@@ -169,8 +169,8 @@ impl ProcessTree {
             EventKind::Forked {
                 parent,
                 child,
-                shares_mm: _,
-            } => return self.forked(at, *parent, *child),
+                shares_mm,
+            } => return self.forked(at, *parent, *child, *shares_mm),
             EventKind::Execed {
                 tgid,
                 argv,
@@ -195,7 +195,9 @@ impl ProcessTree {
                     self.sampled(at, sample);
                 }
             }
-            EventKind::OomKilled { tgid } => self.known(at, *tgid).oom_victim = true,
+            EventKind::OomKilled { tgid } | EventKind::CgroupLeft { tgid, cgroup: _ } => {
+                self.known(at, *tgid);
+            }
             EventKind::LeftRunning {
                 tgid,
                 rss_high_water,
@@ -203,8 +205,7 @@ impl ProcessTree {
                 // It is still alive, but this is all that will be known of it.
                 return self.exited(at, *tgid, None, rss_high_water.clone());
             }
-            EventKind::CgroupLeft { .. }
-            | EventKind::Lost { .. }
+            EventKind::Lost { .. }
             | EventKind::BuildStarted { .. }
             | EventKind::SignalForwarded { .. }
             | EventKind::BuildEnded { .. }
@@ -250,7 +251,13 @@ impl ProcessTree {
             .min_by_key(|stage| self.stages.rank(*stage))
     }
 
-    fn forked(&mut self, at: BootTime, parent: Tgid, child: Tgid) -> Option<Ended> {
+    fn forked(
+        &mut self,
+        at: BootTime,
+        parent: Tgid,
+        child: Tgid,
+        shares_mm: bool,
+    ) -> Option<Ended> {
         self.counts.forks += 1;
         // The number is free again, so its last owner has ended, whether we saw it or not.
         let unseen = self.live.remove(&child).map(|process| {
@@ -280,7 +287,11 @@ impl ProcessTree {
             None => (None, Rc::default(), None),
         };
         let stage = self.stages.at_fork(id, inherited);
-        self.insert(Process::new(id, child, origin, at, argv, stage));
+        let process = Process::new(id, child, origin, at, argv, stage);
+        self.insert(Process {
+            shares_mm,
+            ..process
+        });
         unseen
     }
 
@@ -301,6 +312,7 @@ impl ProcessTree {
             argv: Rc::new(argv.clone()),
             rss_high_water: None,
         });
+        process.shares_mm = false;
         // Another program: nothing that was measured of the last one holds.
         process.rss = None;
         process.pss = None;
@@ -399,7 +411,7 @@ impl Process {
             rss: None,
             pss: None,
             sharing_changed: started,
-            oom_victim: false,
+            shares_mm: false,
         }
     }
 }

@@ -1,0 +1,211 @@
+//! Stages of a build that has no rules: the sequential children at the first place where the process tree
+//! branches. They are known only after the whole build was seen.
+
+use std::collections::BTreeMap;
+
+use crate::event::{Event, EventKind};
+use crate::ids::ProcessId;
+use crate::stages::{InvalidRule, StageRule, Stages};
+use crate::tree::{Process, ProcessTree};
+use crate::units::BootTime;
+
+/// Finds the stages of a recording in a first look at its events.
+#[derive(Debug)]
+pub enum StageSearch {
+    /// They are given by rules: there is nothing to find.
+    Given(Stages),
+    /// They are to be found.
+    Automatic(Search),
+}
+
+/// A search under way.
+#[derive(Debug)]
+pub struct Search {
+    tree: ProcessTree,
+    ended: Vec<Lifetime>,
+    last: BootTime,
+    over: bool,
+}
+
+impl StageSearch {
+    /// A search, unless there are rules.
+    pub fn new(rules: &[StageRule]) -> Result<Self, InvalidRule> {
+        if !rules.is_empty() {
+            return Stages::from_rules(rules).map(Self::Given);
+        }
+        Ok(Self::Automatic(Search {
+            tree: ProcessTree::new(Stages::none()),
+            ended: Vec::new(),
+            last: BootTime::default(),
+            over: false,
+        }))
+    }
+
+    /// Whether it can do without more events.
+    pub const fn is_over(&self) -> bool {
+        match self {
+            Self::Given(_) => true,
+            Self::Automatic(search) => search.over,
+        }
+    }
+
+    /// Takes in one event.
+    pub fn apply(&mut self, event: &Event) {
+        match self {
+            Self::Given(_) => {}
+            Self::Automatic(search) => search.apply(event),
+        }
+    }
+
+    /// The stages.
+    pub fn finish(self) -> Stages {
+        match self {
+            Self::Given(stages) => stages,
+            Self::Automatic(search) => search.finish(),
+        }
+    }
+}
+
+impl Search {
+    fn apply(&mut self, event: &Event) {
+        if self.over {
+            return;
+        }
+        self.last = self.last.max(event.at);
+        if let Some(end) = self.tree.apply(event) {
+            self.ended.push(Lifetime::of(&end.process, end.at));
+        }
+        self.over = matches!(event.event, EventKind::BuildEnded { .. });
+    }
+
+    fn finish(self) -> Stages {
+        if !self.tree.stages().names().is_empty() {
+            // `build-mem stage` marks are stages that somebody named: none are guessed beside them.
+            return Stages::none();
+        }
+        let mut lifetimes = self.ended;
+        lifetimes.extend(
+            self.tree
+                .live()
+                .map(|process| Lifetime::of(process, self.last)),
+        );
+        lifetimes.sort_by_key(|process| process.id);
+        Stages::automatic(find_automatic(&lifetimes))
+    }
+}
+
+/// A process as far as the search for automatic stages needs it.
+#[derive(Clone, Debug, PartialEq)]
+struct Lifetime {
+    /// The process.
+    id: ProcessId,
+    /// Who forked it.
+    parent: Option<ProcessId>,
+    /// Nanoseconds since boot.
+    started: u64,
+    /// Nanoseconds since boot; the end of the measurement for one that outlived it.
+    ended: u64,
+    /// What it is called.
+    name: String,
+}
+
+/// A child that lives shorter than this part of the build is a helper (`mkdir`, `git rev-parse`), not a stage.
+const LEAST_SHARE_OF_BUILD: u64 = 100;
+
+/// More sequential children than that are the steps of a script, not stages that a person would name.
+const MOST_AUTOMATIC_STAGES: usize = 12;
+
+/// The sequential children at the first place where the tree branches.
+///
+/// Nothing is found where the children overlap (`make -j`): there are no stages then, only processes.
+fn find_automatic(processes: &[Lifetime]) -> Vec<(ProcessId, String)> {
+    let Some(root) = processes.first() else {
+        return Vec::new();
+    };
+    let whole = root.ended.saturating_sub(root.started);
+    let mut children: BTreeMap<ProcessId, Vec<&Lifetime>> = BTreeMap::new();
+    for process in processes {
+        let lived = process.ended.saturating_sub(process.started);
+        if let Some(parent) = process.parent
+            && lived.saturating_mul(LEAST_SHARE_OF_BUILD) >= whole
+        {
+            children.entry(parent).or_default().push(process);
+        }
+    }
+    let mut place = root.id;
+    let branches = loop {
+        match children.get(&place).map(Vec::as_slice) {
+            // A child was forked after its parent, so this ends.
+            Some([only]) => place = only.id,
+            Some(several) => break several,
+            None => return Vec::new(),
+        }
+    };
+    let mut in_order = branches.to_vec();
+    in_order.sort_by_key(|child| (child.started, child.id));
+    let sequential = in_order
+        .windows(2)
+        .all(|pair| pair[0].ended <= pair[1].started);
+    if !sequential || in_order.len() > MOST_AUTOMATIC_STAGES {
+        return Vec::new();
+    }
+    in_order
+        .into_iter()
+        .map(|child| (child.id, child.name.clone()))
+        .collect()
+}
+
+impl Lifetime {
+    fn of(process: &Process, ended: BootTime) -> Self {
+        Self {
+            id: process.id,
+            parent: process.parent.map(|(id, _)| id),
+            started: process.started.nanos(),
+            ended: ended.nanos(),
+            name: process.argv().short_form(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lived(id: u32, parent: u32, started: u64, ended: u64) -> Lifetime {
+        let parent = (id != parent).then_some(ProcessId(parent));
+        Lifetime {
+            id: ProcessId(id),
+            parent,
+            started,
+            ended,
+            name: format!("p{id}"),
+        }
+    }
+
+    #[test]
+    fn automatic_stages_are_the_sequential_children_at_the_first_branch() {
+        let found = find_automatic(&[
+            lived(0, 0, 0, 10_000),
+            lived(1, 0, 10, 9_990),
+            lived(2, 1, 20, 40), // a helper
+            lived(3, 1, 50, 3_000),
+            lived(4, 3, 60, 2_000),
+            lived(5, 1, 3_000, 9_000),
+        ]);
+        let names: Vec<&str> = found.iter().map(|(_, name)| name.as_str()).collect();
+        assert_eq!(names, ["p3", "p5"]);
+    }
+
+    #[test]
+    fn overlapping_children_are_no_stages() {
+        assert_eq!(
+            find_automatic(&[
+                lived(0, 0, 0, 1000),
+                lived(1, 0, 0, 600),
+                lived(2, 0, 500, 1000)
+            ]),
+            []
+        );
+        assert_eq!(find_automatic(&[]), []);
+    }
+}

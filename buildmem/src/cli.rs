@@ -1,0 +1,193 @@
+//! What can be typed, with its help. No logic.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::export::Format;
+
+/// How much memory a whole build needs at its peak, and which stage and processes hold it.
+#[derive(Debug, Parser)]
+#[command(
+    name = "build-mem",
+    version,
+    args_conflicts_with_subcommands = true,
+    arg_required_else_help = true,
+    after_help = "Examples:
+  sudo build-mem run -- npm run build     measure a build
+  build-mem report --format csv > t.csv   memory over time, from the last recording
+  build-mem doctor                        what this host can measure
+
+Exit code: the build's own when it fails; otherwise 0 passed, 121 verification failed,
+123 not trustworthy (--strict), 125 build-mem could not do its work, 126/127 as in a shell."
+)]
+pub struct Cli {
+    /// What to do; without one, `run`.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// `build-mem -- CMD` is `build-mem run -- CMD`.
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Clear, build, measure, verify, report
+    Run(RunArgs),
+    /// Show a recording again, in any format
+    Report(ReportArgs),
+    /// Run CMD as stage NAME of the enclosing run; outside of one, just run it
+    Stage(StageArgs),
+    /// List the recordings in the output folder
+    List(ListArgs),
+    /// Tell what this host can measure, what each absence costs, and what mends it
+    Doctor(DoctorArgs),
+    /// Write a commented build-mem.toml for the project in this folder
+    Init(InitArgs),
+    /// Print shell completions
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man,
+}
+
+/// `run`
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// The build, run by `bash -lc` [default: the config's, else `npm run build`]
+    #[arg(long, value_name = "SHELL", conflicts_with = "command")]
+    pub build_cmd: Option<String>,
+    /// Name of this run and of its files [default: the time in UTC]
+    #[arg(long, value_name = "NAME")]
+    pub label: Option<String>,
+    /// Replace an earlier run of the same label
+    #[arg(long)]
+    pub force: bool,
+    /// Do not remove the config's `[clear]` paths: measure a warm build
+    #[arg(long)]
+    pub skip_clear: bool,
+    /// Milliseconds between two samples
+    #[arg(long, value_name = "N", default_value_t = 150, value_parser = clap::value_parser!(u64).range(1..=60_000))]
+    pub interval_ms: u64,
+    /// Print nothing but the result line; the build's output goes to its log alone
+    #[arg(long)]
+    pub json_only: bool,
+    /// Run the build as this user [default: whoever called sudo, else the current user]
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
+    /// Where stages, clear paths and artifacts are written down [default: build-mem.toml]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The folder for log, recording and result
+    #[arg(long, value_name = "DIR", default_value = ".build-mem")]
+    pub out_dir: PathBuf,
+    /// Exit with 123 when the build passed but something was not seen or measured
+    #[arg(long)]
+    pub strict: bool,
+    /// Colours
+    #[arg(long, value_enum, default_value_t = Color::Auto)]
+    pub color: Color,
+    /// No status line and no summary; the result line is still printed
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// Tell what build-mem does; twice: the eBPF side's diagnostics too
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// The build
+    #[arg(last = true, value_name = "CMD")]
+    pub command: Vec<OsString>,
+}
+
+/// `report`
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// A label, or a recording's file [default: the last recording]
+    #[arg(value_name = "LABEL|FILE")]
+    pub recording: Option<PathBuf>,
+    /// The form
+    #[arg(long, value_enum, default_value_t = FormatArg::Text)]
+    pub format: FormatArg,
+    /// Apply this config's stage rules in place of the recorded ones
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The folder with the recordings
+    #[arg(long, value_name = "DIR", default_value = ".build-mem")]
+    pub out_dir: PathBuf,
+    /// Colours
+    #[arg(long, value_enum, default_value_t = Color::Auto)]
+    pub color: Color,
+}
+
+/// `stage`
+#[derive(Debug, Args)]
+pub struct StageArgs {
+    /// The stage
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// The command
+    #[arg(last = true, required = true, value_name = "CMD")]
+    pub command: Vec<OsString>,
+}
+
+/// `list`
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// The folder with the recordings
+    #[arg(long, value_name = "DIR", default_value = ".build-mem")]
+    pub out_dir: PathBuf,
+}
+
+/// `doctor`
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Colours
+    #[arg(long, value_enum, default_value_t = Color::Auto)]
+    pub color: Color,
+}
+
+/// `init`
+#[derive(Debug, Args)]
+pub struct InitArgs {
+    /// Replace a build-mem.toml that is there
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// When to use colours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless NO_COLOR is set or TERM is `dumb`
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+/// The forms of a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FormatArg {
+    /// The summary for people
+    Text,
+    /// The whole result
+    Json,
+    /// Memory over time, one row a sample
+    Csv,
+}
+
+impl From<FormatArg> for Format {
+    fn from(format: FormatArg) -> Self {
+        match format {
+            FormatArg::Text => Self::Text,
+            FormatArg::Json => Self::Json,
+            FormatArg::Csv => Self::Csv,
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! The sampler: a source of events. It is handed the live processes, and what it reads of them comes back as
+//! one event. What it looks at closely, and how often, is [`sampling`](crate::sampling)'s business.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::event::{CgroupSample, Event, EventKind, ProcessSample};
+use crate::ids::ProcessId;
+use crate::observe::host::boot_time_now;
+use crate::observe::proc::{self, ProcReader};
+use crate::sampling::{Budget, Candidate, LastRead, due};
+use crate::tree::{Process, ProcessTree};
+use crate::units::BootTime;
+
+/// Reads the cgroup and the live processes, within its share of one core.
+#[derive(Debug)]
+pub struct Sampler {
+    proc: ProcReader,
+    started: BootTime,
+    budget: Budget,
+    reads: BTreeMap<ProcessId, LastRead>,
+    put_off: u64,
+    refused: Option<io::Error>,
+}
+
+impl Sampler {
+    /// A sampler whose budget counts from `started`.
+    pub fn new(proc: ProcReader, started: BootTime) -> Self {
+        Self {
+            proc,
+            started,
+            budget: Budget::default(),
+            reads: BTreeMap::new(),
+            put_off: 0,
+            refused: None,
+        }
+    }
+
+    /// Looks at everything once: the cgroup and every process's RSS, then PSS where it can have changed, as
+    /// long as the budget lasts.
+    ///
+    /// `None` where the budget is overdrawn: the sample is put off.
+    pub fn sample(
+        &mut self,
+        tree: &ProcessTree,
+        read_cgroup: impl FnOnce() -> Option<CgroupSample>,
+    ) -> Option<Event> {
+        let at = boot_time_now();
+        let elapsed = at.since(self.started);
+        if !self.budget.has_left_for_overview(elapsed) {
+            self.put_off += 1;
+            return None;
+        }
+        let mut stopwatch = Stopwatch::start();
+        let cgroup = read_cgroup();
+        let mut samples = Vec::new();
+        let mut candidates = Vec::new();
+        for process in tree.live() {
+            // Until its first exec a vforked child shows its parent's memory.
+            if process.shares_mm {
+                continue;
+            }
+            let Ok(rss) = self.proc.rss(process.tgid) else { continue };
+            samples.push((process, ProcessSample { tgid: process.tgid, rss, pss: None }));
+            candidates.push(self.candidate(process, rss, at));
+        }
+        self.budget.spend_on_overview(stopwatch.lap());
+        self.reads.retain(|id, _| candidates.iter().any(|candidate| candidate.id == *id));
+        for candidate in due(candidates, at) {
+            if !self.budget.has_left(elapsed) {
+                break;
+            }
+            let read = self.proc.pss(candidate.tgid);
+            let cost = stopwatch.lap();
+            self.budget.spend(cost);
+            match read {
+                Ok(pss) => {
+                    let last = LastRead { at, rss: pss.rss, cost };
+                    self.reads.insert(candidate.id, last);
+                    let sample = samples.iter_mut().find(|(process, _)| process.id == candidate.id);
+                    if let Some((_, sample)) = sample {
+                        sample.pss = Some(pss);
+                    }
+                }
+                Err(error) if proc::is_gone(&error) => {}
+                Err(error) => self.refused = Some(error),
+            }
+        }
+        let changed = |process: &Process, sample: &ProcessSample| {
+            sample.pss.is_some() || process.rss != Some(sample.rss)
+        };
+        let processes = samples
+            .into_iter()
+            .filter(|(process, sample)| changed(process, sample))
+            .map(|(_, sample)| sample)
+            .collect();
+        self.budget.spend_on_overview(stopwatch.lap());
+        Some(Event::new(at, EventKind::Sampled { cgroup, processes }))
+    }
+
+    /// CPU time used until now.
+    pub const fn cpu_time(&self) -> Duration {
+        self.budget.spent()
+    }
+
+    /// Samples that were put off.
+    pub const fn put_off(&self) -> u64 {
+        self.put_off
+    }
+
+    /// Why some process's PSS could not be read, if one could not for another reason than its end.
+    pub const fn refused(&self) -> Option<&io::Error> {
+        self.refused.as_ref()
+    }
+
+    /// The reader of processes.
+    pub const fn proc(&mut self) -> &mut ProcReader {
+        &mut self.proc
+    }
+
+    fn candidate(&self, process: &Process, rss: crate::units::ByteSize, now: BootTime) -> Candidate {
+        Candidate {
+            id: process.id,
+            tgid: process.tgid,
+            rss,
+            sharing_changed: process.sharing_changed,
+            age: now.since(process.started),
+            last: self.reads.get(&process.id).copied(),
+        }
+    }
+}
+
+/// CPU time of this thread between two laps.
+struct Stopwatch(Duration);
+
+impl Stopwatch {
+    fn start() -> Self {
+        Self(thread_cpu_time())
+    }
+
+    fn lap(&mut self) -> Duration {
+        let now = thread_cpu_time();
+        let lap = now.saturating_sub(self.0);
+        self.0 = now;
+        lap
+    }
+}
+
+fn thread_cpu_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    // The clock of a running thread is never negative.
+    Duration::try_from(time).unwrap_or_default()
+}

@@ -1,0 +1,242 @@
+//! The output folder of a project, and the files of a run in it. build-mem starts as root in a folder that
+//! others write, so nothing here follows a symbolic link, and everything made belongs to the invoking user.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid};
+
+use crate::problem::Problem;
+
+/// The longest label, so that every file name fits the file system's 255 bytes.
+const LONGEST_LABEL: usize = 100;
+
+/// Whose files they become: user and group ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// User id.
+    pub uid: u32,
+    /// Group id.
+    pub gid: u32,
+}
+
+/// An open output folder.
+#[derive(Debug)]
+pub struct OutDir {
+    dir: OwnedFd,
+    path: PathBuf,
+    owner: Option<Owner>,
+}
+
+/// The kinds of files of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunFile {
+    /// The build's output.
+    Log,
+    /// The recording.
+    Recording,
+    /// The result.
+    Result,
+    /// Memory over time.
+    Timeline,
+}
+
+impl RunFile {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Log, Self::Recording, Self::Result, Self::Timeline];
+
+    /// The file's name for this label.
+    pub fn name(self, label: &str) -> String {
+        match self {
+            Self::Log => format!("build-{label}.log"),
+            Self::Recording => format!("recording-{label}.jsonl"),
+            Self::Result => format!("result-{label}.json"),
+            Self::Timeline => format!("timeline-{label}.csv"),
+        }
+    }
+}
+
+/// Whether a label can be part of a file name and of a command line.
+pub fn check_label(label: &str) -> Result<(), Problem> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '+');
+    let good = !label.is_empty()
+        && label.len() <= LONGEST_LABEL
+        && label.chars().all(plain)
+        && !label.starts_with(['.', '-']);
+    if good {
+        return Ok(());
+    }
+    Err(Problem::new(format!("`{}` cannot be a label", label.escape_debug()))
+        .because(format!(
+            "a label has 1 to {LONGEST_LABEL} letters, digits, `.`, `_`, `-`, `+`, and begins with none of `.-`"
+        ))
+        .help("choose another: `--label before-upgrade`"))
+}
+
+impl OutDir {
+    /// Opens the folder, making it where it is missing, for a run. What is made in it will belong to `owner`.
+    pub fn create(path: &Path, owner: Option<Owner>) -> Result<Self, Problem> {
+        let cannot = |what: &str, error: io::Error| {
+            Problem::new(format!("cannot {what} the output folder `{}`", path.display()))
+                .because(error)
+                .help("choose another one with `--out-dir`")
+        };
+        let made = match rustix::fs::mkdir(path, Mode::from_raw_mode(0o755)) {
+            Ok(()) => true,
+            Err(rustix::io::Errno::EXIST) => false,
+            Err(errno) => return Err(cannot("make", errno.into())),
+        };
+        let dir = open_dir(path).map_err(|error| cannot("open", error))?;
+        if made {
+            own(&dir, owner).map_err(|error| cannot("hand over", error))?;
+        }
+        let out_dir = Self { dir, path: path.to_owned(), owner };
+        out_dir.ignore_in_git().map_err(|error| cannot("write to", error))?;
+        Ok(out_dir)
+    }
+
+    /// Opens a folder that is there, for reading.
+    pub fn open(path: &Path) -> Result<Self, Problem> {
+        let dir = open_dir(path).map_err(|error| {
+            Problem::new(format!("cannot open the output folder `{}`", path.display()))
+                .because(error)
+                .help("measure a build first: `sudo build-mem run -- CMD`, or name the folder with `--out-dir`")
+        })?;
+        Ok(Self { dir, path: path.to_owned(), owner: None })
+    }
+
+    /// Where a run's file is, for people.
+    pub fn path_of(&self, file: RunFile, label: &str) -> PathBuf {
+        self.path.join(file.name(label))
+    }
+
+    /// Whether a run of this label is there.
+    pub fn has(&self, label: &str) -> bool {
+        RunFile::ALL.into_iter().any(|file| {
+            rustix::fs::statat(&self.dir, file.name(label), AtFlags::SYMLINK_NOFOLLOW).is_ok()
+        })
+    }
+
+    /// Removes the files of a run.
+    pub fn remove(&self, label: &str) -> io::Result<()> {
+        for file in RunFile::ALL {
+            match rustix::fs::unlinkat(&self.dir, file.name(label), AtFlags::empty()) {
+                Ok(()) | Err(rustix::io::Errno::NOENT) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a new file of a run. Fails where the name is taken.
+    pub fn create_file(&self, file: RunFile, label: &str) -> io::Result<File> {
+        self.create_new(&file.name(label))
+    }
+
+    /// Opens a file of a run for reading.
+    pub fn open_file(&self, file: RunFile, label: &str) -> io::Result<File> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        Ok(rustix::fs::openat(&self.dir, file.name(label), flags, Mode::empty())?.into())
+    }
+
+    /// The labels of the recordings, the oldest first.
+    pub fn labels(&self) -> io::Result<Vec<String>> {
+        let mut labels = Vec::new();
+        for entry in rustix::fs::Dir::read_from(&self.dir)? {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let Some(label) = name.strip_prefix("recording-").and_then(|rest| rest.strip_suffix(".jsonl"))
+            else {
+                continue;
+            };
+            let stat = rustix::fs::statat(&self.dir, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW)?;
+            labels.push(((stat.st_mtime, stat.st_mtime_nsec), label.to_owned()));
+        }
+        labels.sort();
+        Ok(labels.into_iter().map(|(_, label)| label).collect())
+    }
+
+    /// The measurements are nobody's source code.
+    fn ignore_in_git(&self) -> io::Result<()> {
+        match self.create_new(".gitignore") {
+            Ok(mut file) => io::Write::write_all(&mut file, b"*\n"),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn create_new(&self, name: &str) -> io::Result<File> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(&self.dir, name, flags, Mode::from_raw_mode(0o644))?;
+        own(&file, self.owner)?;
+        Ok(file.into())
+    }
+}
+
+fn open_dir(path: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(path, flags, Mode::empty())?)
+}
+
+fn own(file: impl AsFd, owner: Option<Owner>) -> io::Result<()> {
+    match owner {
+        Some(Owner { uid, gid }) => {
+            Ok(rustix::fs::fchown(file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?)
+        }
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+
+    use super::*;
+
+    #[test]
+    fn a_label_cannot_leave_the_folder() {
+        for wrong in ["", "../../x", "a/b", ".hidden", "-x", "a b", "a\n", &"x".repeat(101)] {
+            assert!(check_label(wrong).is_err(), "{wrong:?} was taken for a label");
+        }
+        for good in ["before", "20260101T000000Z", "v1.2_x-y+z"] {
+            assert!(check_label(good).is_ok(), "{good:?} was refused");
+        }
+    }
+
+    #[test]
+    fn a_run_is_never_overwritten_and_found_again() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("out");
+        let out = OutDir::create(&path, None).unwrap();
+        assert!(!out.has("a"));
+        out.create_file(RunFile::Recording, "a").unwrap().write_all(b"x").unwrap();
+        assert!(out.has("a"));
+        let again = out.create_file(RunFile::Recording, "a").unwrap_err();
+        assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
+        let mut text = String::new();
+        let reader = OutDir::open(&path).unwrap();
+        reader.open_file(RunFile::Recording, "a").unwrap().read_to_string(&mut text).unwrap();
+        assert_eq!(text, "x");
+        assert_eq!(reader.labels().unwrap(), ["a"]);
+        out.remove("a").unwrap();
+        assert!(!out.has("a"));
+        assert_eq!(std::fs::read_to_string(path.join(".gitignore")).unwrap(), "*\n");
+    }
+
+    #[test]
+    fn links_are_not_followed() {
+        let temp = tempfile::tempdir().unwrap();
+        let (real, link) = (temp.path().join("real"), temp.path().join("link"));
+        std::fs::create_dir(&real).unwrap();
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        assert!(OutDir::create(&link, None).is_err());
+        let victim = temp.path().join("victim");
+        std::fs::write(&victim, "precious").unwrap();
+        let out = OutDir::create(&real, None).unwrap();
+        std::os::unix::fs::symlink(&victim, real.join("build-a.log")).unwrap();
+        assert!(out.create_file(RunFile::Log, "a").is_err());
+        assert_eq!(std::fs::read_to_string(&victim).unwrap(), "precious");
+    }
+}
