@@ -8,6 +8,7 @@ pub mod automatic_stages;
 pub mod command_line;
 pub mod event;
 pub mod ids;
+pub mod observe;
 pub mod problem;
 pub mod reading;
 pub mod recording;

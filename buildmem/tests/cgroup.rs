@@ -1,0 +1,335 @@
+//! The build's leaf in the real cgroup file system, with workloads of known size.
+#![expect(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
+
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use buildmem::event::{CgroupComposition, CgroupSample};
+use buildmem::ids::Tgid;
+use buildmem::observe::cgroup::{Hierarchy, Leaf};
+use buildmem::reading::Reading;
+use buildmem::units::ByteSize;
+use rustix::fs::{Advice, fadvise};
+
+/// Set in the environment of a copy of this test program that plays another run.
+const OTHER_RUN: &str = "BUILD_MEM_TEST_OTHER_RUN";
+
+fn hierarchy() -> Hierarchy {
+    Hierarchy::detect(Path::new("/proc")).unwrap()
+}
+
+fn leaf() -> Leaf {
+    Leaf::create(&hierarchy()).unwrap()
+}
+
+/// A command that moves into the leaf before it becomes what it is.
+fn within(leaf: &Leaf, command: &str) -> Command {
+    let mut shell = Command::new("sh");
+    shell
+        .arg("-c")
+        .arg(format!("echo 0 > \"$1\" && exec {command}"))
+        .arg("sh")
+        .arg(leaf.dir().join("cgroup.procs"))
+        .stdout(Stdio::piped());
+    shell
+}
+
+/// A process that is killed at the latest at the end of its test.
+struct Running(Child);
+
+impl Running {
+    fn start(command: &mut Command) -> Self {
+        Self(command.spawn().unwrap())
+    }
+
+    fn tgid(&self) -> Tgid {
+        Tgid(self.0.id())
+    }
+
+    fn stdout(&mut self) -> ChildStdout {
+        self.0.stdout.take().unwrap()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A file that is removed at the end of its test.
+struct Scratch(PathBuf);
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+fn run(command: &mut Command) {
+    assert!(command.status().unwrap().success());
+}
+
+fn composition(sample: &CgroupSample) -> CgroupComposition {
+    sample.composition.unwrap()
+}
+
+/// Waits for a state of the leaf: the kernel folds its per-CPU counts into memory.stat up to two seconds late.
+fn sample_until(leaf: &mut Leaf, reached: impl Fn(&CgroupSample) -> bool) -> CgroupSample {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    loop {
+        let sample = leaf.sample().unwrap();
+        if reached(&sample) || Instant::now() > deadline {
+            return sample;
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[track_caller]
+fn assert_near(found: ByteSize, expected: ByteSize, percent: u64) {
+    let difference = found.signed_difference(expected).unsigned_abs();
+    assert!(
+        difference <= expected.bytes() * percent / 100,
+        "{found} is not within {percent} % of {expected}"
+    );
+}
+
+#[track_caller]
+fn headline(leaf: &Leaf) -> ByteSize {
+    match leaf.headline() {
+        Reading::Known { value, source: _ } => value,
+        Reading::Missing(why) => panic!("no headline: {why}"),
+    }
+}
+
+#[test]
+#[ignore = "needs root and a writable cgroup: cargo xtask test"]
+fn anonymous_memory_is_the_headline_and_anon() {
+    let mut leaf = leaf();
+    // Fills one buffer, and waits in write(2) as long as nobody reads.
+    let mut dd = Running::start(&mut within(
+        &leaf,
+        "dd if=/dev/zero bs=200M count=1 status=none",
+    ));
+    let mut output = dd.stdout();
+    output.read_exact(&mut [0]).unwrap();
+    assert_eq!(leaf.processes().unwrap(), [dd.tgid()]);
+
+    let size = ByteSize::from_mib(200);
+    let sample = sample_until(&mut leaf, |sample| composition(sample).anon >= size);
+    assert_near(sample.usage, size, 2);
+    assert_near(composition(&sample).anon, size, 2);
+
+    io::copy(&mut output, &mut io::sink()).unwrap();
+    dd.0.wait().unwrap();
+    assert_near(headline(&leaf), size, 2);
+    assert_eq!(leaf.oom_kills(), Some(0));
+    assert_eq!(leaf.remove().unwrap(), []);
+}
+
+#[test]
+#[ignore = "needs root and a writable cgroup: cargo xtask test"]
+fn a_file_in_tmpfs_is_shmem() {
+    let mut leaf = leaf();
+    let file = Scratch(PathBuf::from(format!(
+        "/dev/shm/build-mem-test-{}",
+        std::process::id()
+    )));
+    let mut dd = within(
+        &leaf,
+        "dd if=/dev/zero of=\"$2\" bs=1M count=150 status=none",
+    );
+    run(dd.arg(&file.0));
+
+    let size = ByteSize::from_mib(150);
+    let sample = sample_until(&mut leaf, |sample| composition(sample).shmem >= size);
+    assert_near(composition(&sample).shmem, size, 2);
+    assert!(composition(&sample).file_unmapped < ByteSize::from_mib(5));
+    assert!(composition(&sample).anon < ByteSize::from_mib(5));
+    assert_near(headline(&leaf), size, 3);
+    leaf.remove().unwrap();
+}
+
+#[test]
+#[ignore = "needs root and a writable cgroup: cargo xtask test"]
+fn a_file_that_is_read_is_unmapped_file_cache() {
+    let mut leaf = leaf();
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("read-{}", std::process::id()));
+    let scratch = Scratch(path);
+    let mut file = File::create(&scratch.0).unwrap();
+    let block = vec![1; 1024 * 1024];
+    for _ in 0..300 {
+        file.write_all(&block).unwrap();
+    }
+    // Its pages are charged to us, who wrote them: only clean ones can be given up.
+    file.sync_all().unwrap();
+    fadvise(&file, 0, None, Advice::DontNeed).unwrap();
+    run(within(&leaf, "cat \"$2\"")
+        .arg(&scratch.0)
+        .stdout(Stdio::null()));
+
+    let size = ByteSize::from_mib(300);
+    let sample = sample_until(&mut leaf, |sample| {
+        composition(sample).file_unmapped >= size
+    });
+    assert_near(composition(&sample).file_unmapped, size, 2);
+    assert!(composition(&sample).shmem < ByteSize::from_mib(5));
+    assert_near(headline(&leaf), size, 3);
+    leaf.remove().unwrap();
+}
+
+#[test]
+#[ignore = "needs root and a writable cgroup: cargo xtask test"]
+fn the_leaf_goes_though_processes_stay() {
+    let leaf = leaf();
+    let dir = leaf.dir().to_owned();
+    // A cgroup that the build made for itself, and one below that.
+    let deeper = dir.join("own/deeper");
+    fs::create_dir_all(&deeper).unwrap();
+    let daemon = Running::start(&mut within(&leaf, "sleep 1000"));
+    let mut enter = Command::new("sh");
+    enter.args(["-c", "echo 0 > \"$0/cgroup.procs\" && exec sleep 1000"]);
+    let nested = Running::start(enter.arg(&deeper));
+    let mut inside = [daemon.tgid(), nested.tgid()];
+    inside.sort_unstable();
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while leaf.processes().unwrap() != inside {
+        assert!(Instant::now() < deadline, "{:?}", leaf.processes());
+        thread::sleep(Duration::from_millis(5));
+    }
+
+    assert_eq!(leaf.remove().unwrap(), inside);
+    assert!(!dir.exists());
+    let own = format!(":memory:{}", hierarchy().own_path);
+    for process in inside {
+        let cgroups = fs::read_to_string(format!("/proc/{process}/cgroup")).unwrap();
+        assert!(
+            cgroups.lines().any(|line| line.ends_with(&own)),
+            "{process} is in {cgroups}"
+        );
+    }
+}
+
+#[test]
+#[ignore = "needs root and a writable cgroup: cargo xtask test"]
+fn a_leaf_that_is_dropped_goes_too() {
+    let leaf = leaf();
+    let dir = leaf.dir().to_owned();
+    assert!(dir.exists());
+    drop(leaf);
+    assert!(!dir.exists());
+}
+
+#[test]
+#[ignore = "needs root and a writable cgroup: cargo xtask test"]
+fn two_runs_have_leaves_and_figures_of_their_own() {
+    let (mut small, mut large) = (leaf(), leaf());
+    assert_ne!(small.dir(), large.dir());
+    assert_ne!(small.id(), large.id());
+    let fill = |leaf: &Leaf, size: &str| {
+        let command = format!("dd if=/dev/zero of=/dev/null bs={size} count=1 status=none");
+        Running::start(&mut within(leaf, &command))
+    };
+    let (mut one, mut other) = (fill(&small, "20M"), fill(&large, "60M"));
+    one.0.wait().unwrap();
+    other.0.wait().unwrap();
+    assert_near(headline(&small), ByteSize::from_mib(20), 10);
+    assert_near(headline(&large), ByteSize::from_mib(60), 5);
+    // What they hold now is their own.
+    assert!(small.sample().unwrap().usage < ByteSize::from_mib(10));
+    assert!(large.sample().unwrap().usage < ByteSize::from_mib(10));
+    small.remove().unwrap();
+    large.remove().unwrap();
+}
+
+#[test]
+#[ignore = "needs root and a writable cgroup: cargo xtask test"]
+fn the_leaf_of_a_killed_run_is_cleaned_and_that_of_a_live_one_is_kept() {
+    let live = leaf();
+    let mut other = Running::start(
+        Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "another_run", "--ignored", "--nocapture"])
+            .env(OTHER_RUN, "1")
+            .stdout(Stdio::piped()),
+    );
+    let mut lines = BufReader::new(other.stdout()).lines();
+    let mut told = |what: &str| -> String {
+        lines
+            .find_map(|line| Some(line.unwrap().strip_prefix(what)?.to_owned()))
+            .unwrap()
+    };
+    let dir = PathBuf::from(told("leaf: "));
+    let left = Tgid(told("left: ").parse().unwrap());
+
+    Leaf::clean_leftovers(live.hierarchy()).unwrap();
+    assert!(dir.exists(), "a live run's leaf was taken away");
+
+    other.0.kill().unwrap();
+    other.0.wait().unwrap();
+    assert!(dir.exists());
+    let cleaned = Leaf::clean_leftovers(live.hierarchy()).unwrap();
+    assert!(!dir.exists());
+    assert!(live.dir().exists(), "our own leaf was taken away");
+    let path = live.hierarchy().path_of(&dir).unwrap();
+    let leftover = cleaned.iter().find(|found| found.path == path).unwrap();
+    assert_eq!(*leftover.outcome.as_ref().unwrap(), [left]);
+    run(Command::new("kill").arg(left.to_string()));
+    live.remove().unwrap();
+}
+
+/// Not a test: the run that the test above kills. Does nothing when it is run as a test.
+#[test]
+#[ignore = "needs root and a writable cgroup: cargo xtask test"]
+fn another_run() {
+    if std::env::var_os(OTHER_RUN).is_none() {
+        return;
+    }
+    let leaf = leaf();
+    let mut daemon = within(&leaf, "sleep 1000")
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    while leaf.processes().unwrap() != [Tgid(daemon.id())] {
+        thread::sleep(Duration::from_millis(5));
+    }
+    // The harness has written the test's name, and no newline.
+    println!("\nleaf: {}", leaf.dir().display());
+    println!("left: {}", daemon.id());
+    daemon.wait().unwrap();
+}
+
+#[test]
+#[ignore = "needs root and a writable cgroup: cargo xtask test"]
+fn where_an_escaped_process_went_has_a_peak_too() {
+    let (leaf, elsewhere) = (leaf(), leaf());
+    let command = "dd if=/dev/zero of=/dev/null bs=30M count=1 status=none";
+    run(&mut within(&elsewhere, command));
+    match leaf.hierarchy().peak_of(&elsewhere.path_in_hierarchy()) {
+        Reading::Known { value, source } => {
+            assert_near(value, ByteSize::from_mib(30), 7);
+            assert_eq!(source, leaf.hierarchy().version.headline_file());
+        }
+        Reading::Missing(why) => panic!("{why}"),
+    }
+}
+
+#[test]
+#[ignore = "needs root and a writable cgroup: cargo xtask test"]
+fn a_sample_costs_microseconds() {
+    let mut leaf = leaf();
+    leaf.sample().unwrap();
+    let rounds = 2000;
+    let started = Instant::now();
+    for _ in 0..rounds {
+        leaf.sample().unwrap();
+    }
+    let each = started.elapsed() / rounds;
+    println!("one sample of the cgroup: {each:?}");
+    assert!(each < Duration::from_millis(1), "{each:?}");
+}
