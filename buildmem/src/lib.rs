@@ -4,6 +4,7 @@
 //! `docs/architecture.md` has the map of the modules and the rules between them.
 
 pub mod command_line;
+pub mod config;
 pub mod event;
 pub mod ids;
 pub mod observe;
