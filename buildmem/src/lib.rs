@@ -6,6 +6,7 @@
 pub mod attribution;
 pub mod automatic_stages;
 pub mod command_line;
+pub mod config;
 pub mod event;
 pub mod ids;
 pub mod observe;
