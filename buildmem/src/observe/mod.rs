@@ -1,0 +1,3 @@
+//! The world, read: what is seen of it becomes [events](crate::event::Event).
+
+pub mod bpf;
