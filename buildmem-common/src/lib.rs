@@ -65,6 +65,78 @@ pub mod lost {
     pub const SLOTS: u32 = 3;
 }
 
+/// Where the kernel keeps what the programs read, for the kernel that runs.
+///
+/// User space fills it from the kernel's BTF before the programs are loaded; the verifier then knows each
+/// value as a constant. Offsets are in bytes; a path such as `pid_namespace.ns.inum` is summed up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Offsets {
+    /// `task_struct.pid`: the thread's number in the initial PID namespace.
+    pub task_pid: u32,
+    /// `task_struct.tgid`.
+    pub task_tgid: u32,
+    /// `task_struct.mm`.
+    pub task_mm: u32,
+    /// `task_struct.signal`.
+    pub task_signal: u32,
+    /// `task_struct.group_leader`.
+    pub task_group_leader: u32,
+    /// `task_struct.thread_pid`.
+    pub task_thread_pid: u32,
+    /// `task_struct.exit_code`.
+    pub task_exit_code: u32,
+    /// `signal_struct.live`: threads that have not begun to exit.
+    pub signal_live: u32,
+    /// `signal_struct.maxrss`, in pages.
+    pub signal_maxrss: u32,
+    /// `signal_struct.flags`.
+    pub signal_flags: u32,
+    /// `signal_struct.group_exit_code`.
+    pub signal_group_exit_code: u32,
+    /// `mm_struct.hiwater_rss`, in pages.
+    pub mm_hiwater_rss: u32,
+    /// The count of resident pages of kind 0 (`MM_FILEPAGES`) in `mm_struct.rss_stat`.
+    pub mm_rss_stat: u32,
+    /// From one kind's count to the next: 8 in an array of atomics (Linux 6.1 and before), the size of a
+    /// `percpu_counter` since.
+    pub mm_rss_stride: u32,
+    /// `mm_struct.arg_start`.
+    pub mm_arg_start: u32,
+    /// `mm_struct.arg_end`.
+    pub mm_arg_end: u32,
+    /// `pid.level`: how many PID namespaces lie above the one that the process is in.
+    pub pid_level: u32,
+    /// `pid.numbers`: one `upid` a namespace, the initial one first.
+    pub pid_numbers: u32,
+    /// Size of a `upid`.
+    pub upid_size: u32,
+    /// `upid.nr`.
+    pub upid_nr: u32,
+    /// `upid.ns`.
+    pub upid_ns: u32,
+    /// `pid_namespace.ns.inum`.
+    pub pid_namespace_inum: u32,
+    /// `cgroup.kn`.
+    pub cgroup_kn: u32,
+    /// `cgroup.root`.
+    pub cgroup_root: u32,
+    /// `kernfs_node.id`.
+    pub kernfs_node_id: u32,
+    /// `cgroup_root.hierarchy_id`.
+    pub cgroup_root_hierarchy_id: u32,
+    /// 1 where sched_process_exit fires before the address space is given up and says whether the group is
+    /// dead (Linux 6.16 and later), else 0.
+    pub exit_tells_group_dead: u32,
+    /// 1 where mark_victim's first argument is the task, 0 where it is its number.
+    pub victim_is_task: u32,
+}
+
+impl Offsets {
+    /// What the programs are compiled with. Useless until user space replaces it.
+    pub const UNSET: Self = zerocopy::transmute!([0_u32; size_of::<Self>() / size_of::<u32>()]);
+}
+
 /// What every record begins with.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
@@ -97,11 +169,13 @@ pub struct ForkRecord {
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct ExecRecord {
-    /// Of the process.
+    /// Of the process. The flags are those of the image that ended.
     pub header: RecordHeader,
     /// `signal->maxrss` in pages: the highest high-water mark of every image that this process ran before,
     /// the forked one included (the kernel folds it in before the tracepoint fires).
     pub signal_maxrss_pages: u64,
+    /// `signal->maxrss` in pages as it stood at the exec before this one; 0 without one.
+    pub previous_exec_maxrss_pages: u64,
     /// Length of the whole command line in bytes (`mm->arg_end - mm->arg_start`).
     pub argv_bytes: u64,
     /// Length of what follows the record, at most [`ARGV_CAPACITY`].
@@ -122,7 +196,7 @@ pub struct ExitRecord {
     pub signal_maxrss_pages: u64,
     /// `signal->maxrss` in pages as it stood at the last exec; 0 without one.
     pub exec_maxrss_pages: u64,
-    /// The wait status as waitpid(2) gives it (`task->exit_code`).
+    /// The wait status as waitpid(2) gives it: `signal->group_exit_code`, or the leader's `exit_code`.
     pub wait_status: u32,
     /// Zero; keeps the record free of padding.
     pub reserved: u32,

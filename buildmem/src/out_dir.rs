@@ -79,9 +79,12 @@ impl OutDir {
     /// Opens the folder, making it where it is missing, for a run. What is made in it will belong to `owner`.
     pub fn create(path: &Path, owner: Option<Owner>) -> Result<Self, Problem> {
         let cannot = |what: &str, error: io::Error| {
-            Problem::new(format!("cannot {what} the output folder `{}`", path.display()))
-                .because(error)
-                .help("choose another one with `--out-dir`")
+            Problem::new(format!(
+                "cannot {what} the output folder `{}`",
+                path.display()
+            ))
+            .because(error)
+            .help("choose another one with `--out-dir`")
         };
         let made = match rustix::fs::mkdir(path, Mode::from_raw_mode(0o755)) {
             Ok(()) => true,
@@ -92,8 +95,14 @@ impl OutDir {
         if made {
             own(&dir, owner).map_err(|error| cannot("hand over", error))?;
         }
-        let out_dir = Self { dir, path: path.to_owned(), owner };
-        out_dir.ignore_in_git().map_err(|error| cannot("write to", error))?;
+        let out_dir = Self {
+            dir,
+            path: path.to_owned(),
+            owner,
+        };
+        out_dir
+            .ignore_in_git()
+            .map_err(|error| cannot("write to", error))?;
         Ok(out_dir)
     }
 
@@ -104,7 +113,11 @@ impl OutDir {
                 .because(error)
                 .help("measure a build first: `sudo build-mem run -- CMD`, or name the folder with `--out-dir`")
         })?;
-        Ok(Self { dir, path: path.to_owned(), owner: None })
+        Ok(Self {
+            dir,
+            path: path.to_owned(),
+            owner: None,
+        })
     }
 
     /// Where a run's file is, for people.
@@ -147,7 +160,9 @@ impl OutDir {
         for entry in rustix::fs::Dir::read_from(&self.dir)? {
             let entry = entry?;
             let name = entry.file_name().to_string_lossy().into_owned();
-            let Some(label) = name.strip_prefix("recording-").and_then(|rest| rest.strip_suffix(".jsonl"))
+            let Some(label) = name
+                .strip_prefix("recording-")
+                .and_then(|rest| rest.strip_suffix(".jsonl"))
             else {
                 continue;
             };
@@ -168,7 +183,8 @@ impl OutDir {
     }
 
     fn create_new(&self, name: &str) -> io::Result<File> {
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let flags =
+            OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = rustix::fs::openat(&self.dir, name, flags, Mode::from_raw_mode(0o644))?;
         own(&file, self.owner)?;
         Ok(file.into())
@@ -182,9 +198,11 @@ fn open_dir(path: &Path) -> io::Result<OwnedFd> {
 
 fn own(file: impl AsFd, owner: Option<Owner>) -> io::Result<()> {
     match owner {
-        Some(Owner { uid, gid }) => {
-            Ok(rustix::fs::fchown(file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?)
-        }
+        Some(Owner { uid, gid }) => Ok(rustix::fs::fchown(
+            file,
+            Some(Uid::from_raw(uid)),
+            Some(Gid::from_raw(gid)),
+        )?),
         None => Ok(()),
     }
 }
@@ -197,8 +215,20 @@ mod tests {
 
     #[test]
     fn a_label_cannot_leave_the_folder() {
-        for wrong in ["", "../../x", "a/b", ".hidden", "-x", "a b", "a\n", &"x".repeat(101)] {
-            assert!(check_label(wrong).is_err(), "{wrong:?} was taken for a label");
+        for wrong in [
+            "",
+            "../../x",
+            "a/b",
+            ".hidden",
+            "-x",
+            "a b",
+            "a\n",
+            &"x".repeat(101),
+        ] {
+            assert!(
+                check_label(wrong).is_err(),
+                "{wrong:?} was taken for a label"
+            );
         }
         for good in ["before", "20260101T000000Z", "v1.2_x-y+z"] {
             assert!(check_label(good).is_ok(), "{good:?} was refused");
@@ -211,18 +241,28 @@ mod tests {
         let path = temp.path().join("out");
         let out = OutDir::create(&path, None).unwrap();
         assert!(!out.has("a"));
-        out.create_file(RunFile::Recording, "a").unwrap().write_all(b"x").unwrap();
+        out.create_file(RunFile::Recording, "a")
+            .unwrap()
+            .write_all(b"x")
+            .unwrap();
         assert!(out.has("a"));
         let again = out.create_file(RunFile::Recording, "a").unwrap_err();
         assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
         let mut text = String::new();
         let reader = OutDir::open(&path).unwrap();
-        reader.open_file(RunFile::Recording, "a").unwrap().read_to_string(&mut text).unwrap();
+        reader
+            .open_file(RunFile::Recording, "a")
+            .unwrap()
+            .read_to_string(&mut text)
+            .unwrap();
         assert_eq!(text, "x");
         assert_eq!(reader.labels().unwrap(), ["a"]);
         out.remove("a").unwrap();
         assert!(!out.has("a"));
-        assert_eq!(std::fs::read_to_string(path.join(".gitignore")).unwrap(), "*\n");
+        assert_eq!(
+            std::fs::read_to_string(path.join(".gitignore")).unwrap(),
+            "*\n"
+        );
     }
 
     #[test]

@@ -200,7 +200,7 @@ impl Stages {
 }
 
 /// Compiles a rule's expression within a memory limit; the `regex` crate matches in linear time.
-fn compile(pattern: &str) -> Result<Regex, regex::Error> {
+pub fn compile(pattern: &str) -> Result<Regex, regex::Error> {
     RegexBuilder::new(pattern)
         .size_limit(REGEX_SIZE_LIMIT)
         .build()

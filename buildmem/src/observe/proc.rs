@@ -66,7 +66,7 @@ impl ProcReader {
         }
     }
 
-    /// Proportional set size: `Pss` and `Pss_Shmem` of `/proc/<tgid>/smaps_rollup`, proc_pid_smaps(5). Walks the
+    /// Proportional set size: `Rss`, `Pss` and `Pss_Shmem` of `/proc/<tgid>/smaps_rollup`, proc_pid_smaps(5). Walks the
     /// page tables: some 4 ms a GiB, and the process's own mmap calls wait meanwhile. Needs ptrace access.
     ///
     /// # Errors
@@ -74,17 +74,20 @@ impl ProcReader {
     /// See [`is_gone`]; `InvalidData` for a text of another form.
     pub fn pss(&mut self, tgid: Tgid) -> io::Result<PssSample> {
         let text = self.read(tgid, "smaps_rollup")?;
-        let (mut total, mut shmem) = (None, None);
+        let (mut rss, mut total, mut shmem) = (None, None, None);
         for line in text.split(|&byte| byte == b'\n') {
-            match (total, shmem) {
-                (None, _) if line.starts_with(b"Pss:") => total = kib(line),
-                (_, None) if line.starts_with(b"Pss_Shmem:") => shmem = kib(line),
-                (Some(_), Some(_)) => break,
-                _ => {}
+            for (key, field) in [
+                (&b"Rss:"[..], &mut rss),
+                (b"Pss:", &mut total),
+                (b"Pss_Shmem:", &mut shmem),
+            ] {
+                if line.starts_with(key) {
+                    *field = kib(line);
+                }
             }
         }
-        match (total, shmem) {
-            (Some(total), Some(shmem)) => Ok(PssSample { total, shmem }),
+        match (rss, total, shmem) {
+            (Some(rss), Some(total), Some(shmem)) => Ok(PssSample { total, shmem, rss }),
             _ => Err(odd("smaps_rollup")),
         }
     }
@@ -193,7 +196,8 @@ mod tests {
             reader.pss(PROCESS).unwrap(),
             PssSample {
                 total: ByteSize::from_kib(3100),
-                shmem: ByteSize::from_kib(1000)
+                shmem: ByteSize::from_kib(1000),
+                rss: ByteSize::from_kib(5120),
             }
         );
     }

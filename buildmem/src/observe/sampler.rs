@@ -63,12 +63,22 @@ impl Sampler {
             if process.shares_mm {
                 continue;
             }
-            let Ok(rss) = self.proc.rss(process.tgid) else { continue };
-            samples.push((process, ProcessSample { tgid: process.tgid, rss, pss: None }));
+            let Ok(rss) = self.proc.rss(process.tgid) else {
+                continue;
+            };
+            samples.push((
+                process,
+                ProcessSample {
+                    tgid: process.tgid,
+                    rss,
+                    pss: None,
+                },
+            ));
             candidates.push(self.candidate(process, rss, at));
         }
         self.budget.spend_on_overview(stopwatch.lap());
-        self.reads.retain(|id, _| candidates.iter().any(|candidate| candidate.id == *id));
+        self.reads
+            .retain(|id, _| candidates.iter().any(|candidate| candidate.id == *id));
         for candidate in due(candidates, at) {
             if !self.budget.has_left(elapsed) {
                 break;
@@ -78,9 +88,15 @@ impl Sampler {
             self.budget.spend(cost);
             match read {
                 Ok(pss) => {
-                    let last = LastRead { at, rss: pss.rss, cost };
+                    let last = LastRead {
+                        at,
+                        rss: pss.rss,
+                        cost,
+                    };
                     self.reads.insert(candidate.id, last);
-                    let sample = samples.iter_mut().find(|(process, _)| process.id == candidate.id);
+                    let sample = samples
+                        .iter_mut()
+                        .find(|(process, _)| process.id == candidate.id);
                     if let Some((_, sample)) = sample {
                         sample.pss = Some(pss);
                     }
@@ -121,7 +137,12 @@ impl Sampler {
         &mut self.proc
     }
 
-    fn candidate(&self, process: &Process, rss: crate::units::ByteSize, now: BootTime) -> Candidate {
+    fn candidate(
+        &self,
+        process: &Process,
+        rss: crate::units::ByteSize,
+        now: BootTime,
+    ) -> Candidate {
         Candidate {
             id: process.id,
             tgid: process.tgid,

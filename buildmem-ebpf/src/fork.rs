@@ -1,0 +1,68 @@
+//! A process makes another: the child of a tracked process is tracked.
+
+use aya_ebpf::macros::raw_tracepoint;
+use aya_ebpf::programs::RawTracePointContext;
+use aya_log_ebpf::{debug, trace, warn};
+use buildmem_common::{ForkRecord, flag, kind, lost};
+
+use crate::kernel::Task;
+use crate::maps::{SEED, TRACKED, Tracked, count_lost, header, submit};
+
+/// `sched_process_fork(struct task_struct *parent, struct task_struct *child)`: the child exists and has not
+/// run yet, so nothing that it does is missed.
+#[raw_tracepoint(tracepoint = "sched_process_fork")]
+pub fn process_forked(context: RawTracePointContext) -> i32 {
+    let parent = Task::from_argument(&context, 0);
+    let child = Task::from_argument(&context, 1);
+    let parent_tgid = parent.tgid();
+    let parent_pid = match Tracked::find(parent_tgid) {
+        Some(tracked) => tracked.pid,
+        None if is_seed(parent) => parent.group_leader().tid_for_profiler(),
+        None => return 0,
+    };
+    let tgid = child.tgid();
+    if tgid == parent_tgid {
+        // A thread.
+        return 0;
+    }
+
+    let flags = if child.mm() == parent.mm() {
+        flag::SHARES_MM
+    } else {
+        0
+    };
+    let tracked = Tracked {
+        pid: child.tid_for_profiler(),
+        flags,
+        exec_maxrss_pages: 0,
+    };
+    let header = header(kind::FORK, flags, tgid, tracked.pid);
+    if TRACKED.insert(tgid, tracked, 0).is_err() {
+        count_lost(lost::TRACKED_FULL);
+        warn!(&context, "no room to track process {}", header.pid);
+        return 0;
+    }
+    if header.pid == 0 {
+        debug!(
+            &context,
+            "process {} is not visible in the profiler's PID namespace", tgid
+        );
+    }
+    trace!(&context, "process {} forked {}", parent_pid, header.pid);
+    submit(ForkRecord {
+        header,
+        parent_tgid,
+        parent_pid,
+    });
+    0
+}
+
+/// Whether this is the thread of the profiler that is about to start the build.
+#[inline(always)]
+fn is_seed(thread: Task) -> bool {
+    match SEED.get(0) {
+        // Almost always, and for every process on the host: so it is asked first.
+        None | Some(0) => false,
+        Some(seed) => thread.tid_for_profiler() == *seed,
+    }
+}

@@ -1,0 +1,96 @@
+//! What the programs share with each other and with user space.
+
+use aya_ebpf::helpers::bpf_ktime_get_boot_ns;
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::{Array, HashMap, PerCpuArray, RingBuf};
+use buildmem_common::{
+    ARGV_CAPACITY, ExecRecord, RING_BYTES, RecordHeader, TRACKED_CAPACITY, lost,
+};
+
+/// What happened, in the order in which it happened.
+#[map]
+pub static RECORDS: RingBuf = RingBuf::with_byte_size(RING_BYTES, 0);
+
+/// The processes of the build by their tgid in the initial PID namespace. Allocated beforehand: an insert
+/// fails only when it is full.
+#[map]
+pub static TRACKED: HashMap<u32, Tracked> = HashMap::with_max_entries(TRACKED_CAPACITY, 0);
+
+/// One slot: the profiler's thread (its number in the profiler's PID namespace) whose children are the
+/// build; 0 while it starts none.
+#[map]
+pub static SEED: Array<u32> = Array::with_max_entries(1, 0);
+
+/// What could not be reported, by the slots in [`lost`].
+#[map]
+pub static LOST: PerCpuArray<u64> = PerCpuArray::with_max_entries(lost::SLOTS, 0);
+
+/// Where an exec record is put together: it is too large for the stack. A program is not run again on a CPU
+/// before it is done there, so nobody else writes to it.
+#[map]
+pub static EXEC_SCRATCH: PerCpuArray<ExecScratch> = PerCpuArray::with_max_entries(1, 0);
+
+/// What is kept of a process of the build.
+#[repr(C)]
+pub struct Tracked {
+    /// Its number in the profiler's PID namespace, 0 where it is not visible there.
+    pub pid: u32,
+    /// Bits of [`buildmem_common::flag`].
+    pub flags: u32,
+    /// `signal->maxrss` in pages as it stood at the last exec.
+    pub exec_maxrss_pages: u64,
+}
+
+/// An exec record with the command line behind it.
+#[repr(C)]
+pub struct ExecScratch {
+    pub record: ExecRecord,
+    pub argv: [u8; ARGV_CAPACITY],
+}
+
+impl Tracked {
+    /// The process with this tgid, if it is one of the build's.
+    ///
+    /// The memory stays there while the program runs; its only writers are the process's own exec and exit.
+    #[inline(always)]
+    pub fn find(tgid: u32) -> Option<&'static mut Self> {
+        let process = TRACKED.get_ptr_mut(tgid)?;
+        // SAFETY: a map's value stays valid until the program returns, and a process forks, execs and exits
+        // on one CPU at a time.
+        Some(unsafe { &mut *process })
+    }
+}
+
+/// A header for now.
+#[inline(always)]
+pub fn header(kind: u32, flags: u32, tgid: u32, pid: u32) -> RecordHeader {
+    RecordHeader {
+        kind,
+        flags,
+        // SAFETY: the helper takes nothing and returns a number.
+        boot_ns: unsafe { bpf_ktime_get_boot_ns() },
+        tgid,
+        pid,
+    }
+}
+
+/// Hands `record` to user space, or counts it as lost.
+#[inline(always)]
+pub fn submit<T: 'static>(record: T) {
+    match RECORDS.reserve::<T>(0) {
+        Some(mut entry) => {
+            entry.write(record);
+            entry.submit(0);
+        }
+        None => count_lost(lost::RING_FULL),
+    }
+}
+
+/// Counts one thing that user space does not get, in a slot of [`lost`].
+#[inline(always)]
+pub fn count_lost(slot: u32) {
+    if let Some(count) = LOST.get_ptr_mut(slot) {
+        // SAFETY: a map's value stays valid until the program returns, and this one is the CPU's own.
+        unsafe { *count += 1 };
+    }
+}

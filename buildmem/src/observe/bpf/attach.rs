@@ -1,0 +1,401 @@
+//! Loads the eBPF programs, attaches them, and reads what they send. The only place that names aya.
+
+use std::error::Error;
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::fs::MetadataExt as _;
+
+use aya::maps::{Array, MapData, PerCpuArray, RingBuf};
+use aya::programs::RawTracePoint;
+use aya::programs::raw_trace_point::RawTracePointLink;
+use aya::{Ebpf, EbpfLoader};
+use aya_log::EbpfLogger;
+use buildmem_common::{Offsets, lost};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::thread::CapabilitySet;
+use zerocopy::IntoBytes as _;
+
+use super::decode::{CgroupLeaf, DecodeContext, decode};
+use super::missed::skipped_runs;
+use super::offsets::find_offsets;
+use crate::event::Event;
+use crate::problem::Problem;
+
+/// How to watch.
+#[derive(Clone, Copy, Debug)]
+pub struct TrackerConfig {
+    /// Bytes of a page.
+    pub page_size: u64,
+    /// Let the programs log what they do through the `log` crate, level `trace` and above. Without it their
+    /// log statements are not even part of what the kernel runs.
+    pub diagnostics: bool,
+}
+
+/// eBPF programs at work: they follow the processes of the build, which are those that the armed thread
+/// forks, and all of their descendants.
+///
+/// Readable (epoll) when there is something to [`drain`](Self::drain). When it is dropped, the programs are
+/// detached.
+pub struct Tracker {
+    records: RingBuf<MapData>,
+    seed: Array<MapData, u32>,
+    lost: PerCpuArray<MapData, u64>,
+    programs: Vec<Program>,
+    logger: Option<EbpfLogger<&'static dyn log::Log>>,
+    context: DecodeContext,
+    undecodable: u64,
+}
+
+/// Something that could not be observed, and how often.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LostCount {
+    /// What, for people.
+    pub source: &'static str,
+    /// How often.
+    pub count: u64,
+}
+
+impl Tracker {
+    /// Loads and attaches the programs. Nothing is followed until [`arm`](Self::arm).
+    ///
+    /// To be called before other threads are started: see [`loader_without_kernel_btf`].
+    pub fn start(config: TrackerConfig) -> Result<Self, Problem> {
+        let offsets = running_kernels_offsets()?;
+        let namespace = pid_namespace()?;
+        let mut ebpf =
+            load(&offsets, namespace, config).map_err(|error| explain("load", &error))?;
+        let programs = HOOKS
+            .iter()
+            .map(|hook| attach(&mut ebpf, hook))
+            .collect::<Result<_, _>>()?;
+        let logger = if config.diagnostics {
+            EbpfLogger::init(&mut ebpf).ok()
+        } else {
+            None
+        };
+        Ok(Self {
+            records: map(&mut ebpf, "RECORDS")?,
+            seed: map(&mut ebpf, "SEED")?,
+            lost: map(&mut ebpf, "LOST")?,
+            programs,
+            logger,
+            context: DecodeContext {
+                page_size: config.page_size,
+                leaf: None,
+            },
+            undecodable: 0,
+        })
+    }
+
+    /// From now on, what the *calling thread* forks belongs to the build. Between this and
+    /// [`disarm`](Self::disarm) it must fork nothing else.
+    pub fn arm(&mut self) -> Result<(), Problem> {
+        let thread = rustix::thread::gettid().as_raw_nonzero().get();
+        self.set_seed(thread.cast_unsigned())
+    }
+
+    /// From now on, nothing that the profiler forks belongs to the build.
+    pub fn disarm(&mut self) -> Result<(), Problem> {
+        self.set_seed(0)
+    }
+
+    /// Tells where the build belongs: a process that is moved out of it is an event.
+    pub fn set_leaf(&mut self, leaf: CgroupLeaf) {
+        self.context.leaf = Some(leaf);
+    }
+
+    /// Hands everything that happened since the last call to `sink`, in the order in which it happened.
+    pub fn drain(&mut self, mut sink: impl FnMut(Event)) {
+        while let Some(record) = self.records.next() {
+            match decode(&record, &mut self.context) {
+                Ok(Some(event)) => sink(event),
+                Ok(None) => {}
+                Err(error) => {
+                    log::warn!("the eBPF programs sent {error}");
+                    self.undecodable += 1;
+                }
+            }
+        }
+    }
+
+    /// Everything that could not be observed until now; empty when nothing was lost.
+    pub fn lost(&self) -> Result<Vec<LostCount>, Problem> {
+        let mut counts = Vec::new();
+        for (slot, source) in [
+            (lost::RING_FULL, "events, because the ring buffer was full"),
+            (
+                lost::TRACKED_FULL,
+                "processes with their descendants, because too many were alive at once",
+            ),
+            (
+                lost::ARGV_UNREADABLE,
+                "command lines, because they were not in memory",
+            ),
+        ] {
+            let per_cpu = self.lost.get(&slot, 0).map_err(|error| {
+                Problem::new("cannot read what the eBPF programs lost").because(error)
+            })?;
+            counts.push(LostCount {
+                source,
+                count: per_cpu.iter().sum(),
+            });
+        }
+        counts.push(LostCount {
+            source: "events, because their records could not be understood",
+            count: self.undecodable,
+        });
+        let mut skipped = 0;
+        for program in &self.programs {
+            skipped += skipped_runs(program.fd.as_fd()).map_err(|error| {
+                Problem::new("cannot read how often an eBPF program was skipped").because(error)
+            })?;
+        }
+        counts.push(LostCount {
+            source: "runs of an eBPF program, skipped by the kernel",
+            count: skipped,
+        });
+        counts.retain(|lost| lost.count > 0);
+        Ok(counts)
+    }
+
+    /// Hands what the programs logged to the logger of the `log` crate.
+    pub fn flush_diagnostics(&mut self) {
+        if let Some(logger) = &mut self.logger {
+            logger.flush();
+        }
+    }
+
+    fn set_seed(&mut self, thread: u32) -> Result<(), Problem> {
+        self.seed.set(0, thread, 0).map_err(|error| {
+            Problem::new("cannot tell the eBPF programs which process to follow").because(error)
+        })
+    }
+}
+
+impl AsFd for Tracker {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.records.as_fd()
+    }
+}
+
+impl AsRawFd for Tracker {
+    fn as_raw_fd(&self) -> RawFd {
+        self.records.as_raw_fd()
+    }
+}
+
+/// What `cargo xtask ebpf` built from `buildmem-ebpf/`.
+static OBJECT: &[u8] = aya::include_bytes_aligned!("buildmem.bpf.o");
+
+/// Where the kernel describes its types.
+const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
+
+/// The programs of [`OBJECT`], each with its tracepoint. Fork comes last: it is what brings work to the others.
+const HOOKS: [Hook; 5] = [
+    Hook {
+        program: "process_exited",
+        tracepoint: "sched_process_exit",
+    },
+    Hook {
+        program: "process_execed",
+        tracepoint: "sched_process_exec",
+    },
+    Hook {
+        program: "cgroup_attached",
+        tracepoint: "cgroup_attach_task",
+    },
+    Hook {
+        program: "oom_victim",
+        tracepoint: "mark_victim",
+    },
+    Hook {
+        program: "process_forked",
+        tracepoint: "sched_process_fork",
+    },
+];
+
+struct Hook {
+    program: &'static str,
+    tracepoint: &'static str,
+}
+
+/// A program in the kernel.
+struct Program {
+    fd: OwnedFd,
+    /// Detaches it when dropped.
+    _link: RawTracePointLink,
+}
+
+fn running_kernels_offsets() -> Result<Offsets, Problem> {
+    const HELP: &str = "use a kernel from 5.10 on with CONFIG_DEBUG_INFO_BTF=y, which distributions ship, or measure without eBPF: `build-mem run --tracker proc -- …`";
+    let what = "cannot follow processes with eBPF";
+    let btf = fs::read(KERNEL_BTF).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => Problem::new(what)
+            .because(format!(
+                "this kernel does not describe its types: there is no `{KERNEL_BTF}`"
+            ))
+            .help(HELP),
+        _ => Problem::new(format!("cannot read `{KERNEL_BTF}`")).because(error),
+    })?;
+    find_offsets(&btf).map_err(|error| Problem::new(what).because(error).help(HELP))
+}
+
+/// The inode number of the PID namespace whose numbers `/proc` shows.
+fn pid_namespace() -> Result<u32, Problem> {
+    const PATH: &str = "/proc/self/ns/pid";
+    let problem = || Problem::new(format!("cannot read `{PATH}`"));
+    let metadata = fs::metadata(PATH).map_err(|error| problem().because(error))?;
+    // The kernel keeps it in an unsigned int (`ns_common.inum`).
+    u32::try_from(metadata.ino()).map_err(|error| problem().because(error))
+}
+
+/// Creates the maps, and prepares the programs for this kernel.
+fn load(offsets: &Offsets, namespace: u32, config: TrackerConfig) -> Result<Ebpf, aya::EbpfError> {
+    let log_level = if config.diagnostics {
+        aya_log::Level::Trace as u8
+    } else {
+        0
+    };
+    let mut loader = loader_without_kernel_btf();
+    loader
+        .override_global("OFFSETS", offsets.as_bytes(), true)
+        .override_global("PROFILER_PID_NAMESPACE", &namespace, true)
+        .override_global(aya_log::LEVEL, &log_level, true);
+    if !config.diagnostics {
+        // Nothing is ever written there: a page is the least that a ring buffer takes.
+        loader.map_max_entries("AYA_LOGS", u32::try_from(config.page_size).unwrap_or(4096));
+    }
+    loader.load(OBJECT)
+}
+
+/// A loader that did not parse the BTF of the whole kernel.
+///
+/// `EbpfLoader::new` always does (aya 0.14), and takes 100 ms and 20 MiB for it, of which much stays with the
+/// allocator: twice of what build-mem needs otherwise. Our programs have no relocations against the kernel's
+/// types. It goes on without if it cannot open the file, so for that one call no file can be opened.
+fn loader_without_kernel_btf() -> EbpfLoader<'static> {
+    let limit = getrlimit(Resource::Nofile);
+    let nothing = Rlimit {
+        current: Some(0),
+        maximum: limit.maximum,
+    };
+    // Without it the loader is only slower and larger.
+    let _ = setrlimit(Resource::Nofile, nothing);
+    let loader = EbpfLoader::new();
+    // Cannot fail: the limit is what it was, and it is no higher than the maximum.
+    let _ = setrlimit(Resource::Nofile, limit);
+    loader
+}
+
+fn attach(ebpf: &mut Ebpf, hook: &Hook) -> Result<Program, Problem> {
+    let step = format!("attach to tracepoint `{}`", hook.tracepoint);
+    let explain = |error: aya::programs::ProgramError| explain(&step, &error);
+    let program: &mut RawTracePoint = ebpf
+        .program_mut(hook.program)
+        .ok_or_else(|| not_in_object(hook.program))?
+        .try_into()
+        .map_err(explain)?;
+    program.load().map_err(explain)?;
+    let link = program.attach(hook.tracepoint).map_err(explain)?;
+    let link = program.take_link(link).map_err(explain)?;
+    let fd = program
+        .fd()
+        .map_err(explain)?
+        .as_fd()
+        .try_clone_to_owned()
+        .map_err(|error| Problem::new("cannot keep an eBPF program").because(error))?;
+    Ok(Program { fd, _link: link })
+}
+
+/// Takes a map out of the loaded object.
+fn map<M>(ebpf: &mut Ebpf, name: &str) -> Result<M, Problem>
+where
+    M: TryFrom<aya::maps::Map, Error = aya::maps::MapError>,
+{
+    let map = ebpf.take_map(name).ok_or_else(|| not_in_object(name))?;
+    map.try_into()
+        .map_err(|error| explain(&format!("use the eBPF map `{name}`"), &error))
+}
+
+fn not_in_object(name: &str) -> Problem {
+    Problem::new(format!("build-mem's eBPF object has no `{name}`"))
+        .help("this is a bug: build-mem and its object do not belong together, see `cargo xtask ebpf --check`")
+}
+
+/// What an error of aya's means for the user.
+fn explain(step: &str, error: &(dyn Error + 'static)) -> Problem {
+    let what = format!("cannot {step}");
+    match system_error(error).and_then(io::Error::raw_os_error) {
+        Some(nix::libc::EPERM | nix::libc::EACCES) => not_permitted(what, error),
+        Some(nix::libc::EINVAL | nix::libc::ENOSYS | nix::libc::ENOENT) => Problem::new(what)
+            .because(chain(error))
+            .help("the kernel may be too old or built without eBPF: Linux 5.10 or later is needed. To measure without eBPF: `build-mem run --tracker proc -- …`"),
+        _ => Problem::new(what).because(chain(error)),
+    }
+}
+
+/// eBPF needs CAP_BPF and CAP_PERFMON, or CAP_SYS_ADMIN, in the *initial* user namespace (capabilities(7)),
+/// and before Linux 5.11 also room under RLIMIT_MEMLOCK.
+fn not_permitted(what: String, error: &(dyn Error + 'static)) -> Problem {
+    const WITHOUT: &str = "or measure without eBPF: `build-mem run --tracker proc -- …`";
+    let problem = Problem::new(what).because(chain(error));
+    let effective =
+        rustix::thread::capabilities(None).map_or(CapabilitySet::empty(), |sets| sets.effective);
+    let privileged = effective.contains(CapabilitySet::SYS_ADMIN)
+        || effective.contains(CapabilitySet::BPF | CapabilitySet::PERFMON);
+    if !privileged {
+        return problem.help(format!(
+            "run with sudo, or give build-mem CAP_BPF and CAP_PERFMON; {WITHOUT}"
+        ));
+    }
+    if !is_initial_user_namespace() {
+        return problem.help(format!(
+            "eBPF is not lent to user namespaces (rootless containers): run as the host's root; {WITHOUT}"
+        ));
+    }
+    if getrlimit(Resource::Memlock).current.is_some() {
+        return problem.help(format!(
+            "before Linux 5.11 eBPF maps count as locked memory: `ulimit -l unlimited`, in docker `--ulimit memlock=-1`; {WITHOUT}"
+        ));
+    }
+    problem.help(format!(
+        "a security policy (seccomp, lockdown) may forbid bpf(2); {WITHOUT}"
+    ))
+}
+
+/// Whether user IDs are the host's own: user_namespaces(7).
+fn is_initial_user_namespace() -> bool {
+    fs::read_to_string("/proc/self/uid_map")
+        .is_ok_and(|map| map.split_ascii_whitespace().eq(["0", "0", "4294967295"]))
+}
+
+/// The error of the system call below an error of aya's.
+fn system_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a io::Error> {
+    causes(error).find_map(|error| error.downcast_ref())
+}
+
+/// An error with its causes, each told once: some of aya's errors repeat theirs.
+fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = String::new();
+    for cause in causes(error).map(ToString::to_string) {
+        if text.contains(&cause) {
+            continue;
+        }
+        if !text.is_empty() {
+            text.push_str(": ");
+        }
+        text.push_str(&cause);
+    }
+    text
+}
+
+/// An error, what caused it, and so on.
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    let mut next = Some(error);
+    std::iter::from_fn(move || {
+        let error = next?;
+        next = error.source();
+        Some(error)
+    })
+}

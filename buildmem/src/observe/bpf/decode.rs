@@ -1,0 +1,209 @@
+//! Wire records become events. Pure and total: bytes that no program of ours sent are an error, never a panic.
+//!
+//! Here is decided what the kernel's figures mean, above all when a process's high-water mark is its own.
+//! `signal->maxrss` (`ru_maxrss` of getrusage(2)) is not: it is inherited across exec, so that `/bin/true`
+//! started by a process of 400 MiB shows 400 MiB.
+
+use buildmem_common::{
+    CgroupAttachRecord, ExecRecord, ExitRecord, ForkRecord, RecordHeader, flag, kind,
+};
+use zerocopy::FromBytes;
+
+use crate::command_line::CommandLine;
+use crate::event::{Event, EventKind, ExitStatus};
+use crate::ids::Tgid;
+use crate::reading::Reading;
+use crate::units::{BootTime, ByteSize};
+
+/// What must be known to understand a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DecodeContext {
+    /// Bytes of a page.
+    pub page_size: u64,
+    /// Where the build belongs. Until it is known, moves between cgroups are not told.
+    pub leaf: Option<CgroupLeaf>,
+}
+
+/// The cgroup that holds the build and nothing else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CgroupLeaf {
+    /// 0 for cgroup v2; the memory hierarchy's number in `/proc/self/cgroup` for v1.
+    pub hierarchy_id: u32,
+    /// The inode number of its directory.
+    pub cgroup_id: u64,
+    /// Its path from the root of the hierarchy. [`decode`] learns it when the build moves in; what lies
+    /// below it is still counted in it.
+    pub path: Option<String>,
+}
+
+/// Why bytes from the ring buffer are not a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// No program sends such a kind.
+    #[error("a record of unknown kind {0}")]
+    UnknownKind(u32),
+    /// The length does not belong to the kind.
+    #[error("a record of kind {kind} with {len} bytes")]
+    WrongLength {
+        /// Of the record; 0 where not even that could be read.
+        kind: u32,
+        /// What came.
+        len: usize,
+    },
+}
+
+/// The event that a record tells of; none for a move between cgroups that does not concern the build.
+pub fn decode(bytes: &[u8], context: &mut DecodeContext) -> Result<Option<Event>, DecodeError> {
+    let Ok((header, _)) = RecordHeader::read_from_prefix(bytes) else {
+        return Err(DecodeError::WrongLength {
+            kind: 0,
+            len: bytes.len(),
+        });
+    };
+    let wrong_length = || DecodeError::WrongLength {
+        kind: header.kind,
+        len: bytes.len(),
+    };
+    let event = match header.kind {
+        kind::FORK => {
+            let record = ForkRecord::read_from_bytes(bytes).map_err(|_| wrong_length())?;
+            EventKind::Forked {
+                parent: visible(record.parent_pid, record.parent_tgid),
+                child: process(&header),
+                shares_mm: header.flags & flag::SHARES_MM != 0,
+            }
+        }
+        kind::EXEC => {
+            let (record, argv) = ExecRecord::read_from_prefix(bytes).map_err(|_| wrong_length())?;
+            if argv.len() != record.argv_len as usize {
+                return Err(wrong_length());
+            }
+            EventKind::Execed {
+                tgid: process(&header),
+                argv: CommandLine::from_kernel(argv, record.argv_bytes),
+                ended_image: ended_image(&record, context.page_size),
+            }
+        }
+        kind::EXIT => {
+            let record = ExitRecord::read_from_bytes(bytes).map_err(|_| wrong_length())?;
+            EventKind::Exited {
+                tgid: process(&header),
+                status: ExitStatus::from_wait_status(record.wait_status.cast_signed()),
+                rss_high_water: last_image(&record, context.page_size),
+            }
+        }
+        kind::CGROUP_ATTACH => {
+            let record = CgroupAttachRecord::read_from_bytes(bytes).map_err(|_| wrong_length())?;
+            let path = record
+                .path
+                .get(..record.path_len as usize)
+                .ok_or_else(wrong_length)?;
+            let path = String::from_utf8_lossy(path).into_owned();
+            match left_for(&record, path, context.leaf.as_mut()) {
+                Some(cgroup) => EventKind::CgroupLeft {
+                    tgid: process(&header),
+                    cgroup,
+                },
+                None => return Ok(None),
+            }
+        }
+        kind::OOM_VICTIM => {
+            RecordHeader::read_from_bytes(bytes).map_err(|_| wrong_length())?;
+            EventKind::OomKilled {
+                tgid: process(&header),
+            }
+        }
+        unknown => return Err(DecodeError::UnknownKind(unknown)),
+    };
+    Ok(Some(Event::new(
+        BootTime::from_nanos(header.boot_ns),
+        event,
+    )))
+}
+
+/// `mm->hiwater_rss`, as the source of a reading: the address space's own high-water mark.
+const MM_HIGH_WATER: &str = "mm->hiwater_rss";
+/// `signal->maxrss`, as the source of a reading: the highest mark of all images of the process.
+const SIGNAL_MAXRSS: &str = "signal->maxrss";
+/// Why there is no mark for a process that has no address space of its own.
+const SHARED: &str =
+    "the process ran in its parent's address space (vfork) and had no memory of its own";
+
+/// The process of a record by its number in the profiler's PID namespace. A process outside it, which the
+/// programs can only meet as a parent, goes by its number in the initial one.
+fn process(header: &RecordHeader) -> Tgid {
+    visible(header.pid, header.tgid)
+}
+
+fn visible(pid: u32, tgid: u32) -> Tgid {
+    Tgid(if pid == 0 { tgid } else { pid })
+}
+
+/// High-water mark of the image that an exec ended. Its address space is gone when the record is made, but
+/// the kernel folds its mark into `signal->maxrss` just before.
+fn ended_image(record: &ExecRecord, page_size: u64) -> Reading<ByteSize> {
+    if record.header.flags & flag::SHARES_MM != 0 {
+        return Reading::missing(SHARED);
+    }
+    above(
+        record.signal_maxrss_pages,
+        record.previous_exec_maxrss_pages,
+        page_size,
+    )
+}
+
+/// High-water mark of the image that the process ended with.
+fn last_image(record: &ExitRecord, page_size: u64) -> Reading<ByteSize> {
+    if record.header.flags & flag::SHARES_MM != 0 {
+        return Reading::missing(SHARED);
+    }
+    // Every address space has a page: nothing means that it could not be read.
+    if record.header.flags & flag::HAS_MM != 0 && record.mm_high_water_pages > 0 {
+        return Reading::known(pages(record.mm_high_water_pages, page_size), MM_HIGH_WATER);
+    }
+    above(
+        record.signal_maxrss_pages,
+        record.exec_maxrss_pages,
+        page_size,
+    )
+}
+
+/// The mark of an image from the maximum over all images of its process: known if it raised that maximum.
+fn above(maxrss: u64, inherited: u64, page_size: u64) -> Reading<ByteSize> {
+    if maxrss > inherited {
+        return Reading::known(pages(maxrss, page_size), SIGNAL_MAXRSS);
+    }
+    if inherited == 0 {
+        return Reading::missing("the kernel had not stored it when the process was reported");
+    }
+    Reading::missing(format!(
+        "not above the {} that the process inherited at exec, and this kernel keeps only the larger of the two",
+        pages(inherited, page_size)
+    ))
+}
+
+const fn pages(count: u64, page_size: u64) -> ByteSize {
+    ByteSize::from_bytes(count.saturating_mul(page_size))
+}
+
+/// The cgroup that a process left the leaf for. None where the move is in another hierarchy, into the leaf,
+/// or to a cgroup below it, whose memory is the leaf's too.
+fn left_for(
+    record: &CgroupAttachRecord,
+    path: String,
+    leaf: Option<&mut CgroupLeaf>,
+) -> Option<String> {
+    let leaf = leaf?;
+    if record.hierarchy_id != leaf.hierarchy_id {
+        return None;
+    }
+    if record.cgroup_id == leaf.cgroup_id {
+        leaf.path = Some(path);
+        return None;
+    }
+    let below = leaf.path.as_ref().is_some_and(|leaf| {
+        path.strip_prefix(leaf.as_str())
+            .is_some_and(|rest| rest.starts_with('/'))
+    });
+    (!below).then_some(path)
+}

@@ -1,0 +1,371 @@
+//! Where the running kernel keeps the fields that the eBPF programs read, from its own description of its
+//! types: BTF (Documentation/bpf/btf.rst). Pure: bytes in, offsets out; no input makes it panic.
+//!
+//! aya parses BTF too, but keeps it to itself, takes 100 ms, and needs more memory than all of build-mem.
+//! What is needed here is a dozen structures, found by name in one table of record positions.
+
+use buildmem_common::Offsets;
+
+/// Why the offsets could not be found.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OffsetsError {
+    /// The bytes are not BTF of a little-endian kernel, or end early.
+    #[error("the kernel's type information is not valid BTF")]
+    Invalid,
+    /// The kernel has no such type or field.
+    #[error("the kernel's type information does not have `{0}`")]
+    Missing(String),
+}
+
+/// Finds every offset in the BTF of a kernel, as in `/sys/kernel/btf/vmlinux`.
+pub fn find_offsets(bytes: &[u8]) -> Result<Offsets, OffsetsError> {
+    let btf = Btf::parse(bytes)?;
+    let task = btf.structure("task_struct")?;
+    let signal = btf.structure("signal_struct")?;
+    let mm = btf.structure("mm_struct")?;
+    let pid = btf.structure("pid")?;
+    let upid = btf.structure("upid")?;
+    let cgroup = btf.structure("cgroup")?;
+    let counters = resident_counters(&btf, &mm)?;
+    let namespace = btf.structure("pid_namespace")?.member("ns")?;
+
+    Ok(Offsets {
+        task_pid: task.offset("pid")?,
+        task_tgid: task.offset("tgid")?,
+        task_mm: task.offset("mm")?,
+        task_signal: task.offset("signal")?,
+        task_group_leader: task.offset("group_leader")?,
+        task_thread_pid: task.offset("thread_pid")?,
+        task_exit_code: task.offset("exit_code")?,
+        signal_live: signal.offset("live")?,
+        signal_maxrss: signal.offset("maxrss")?,
+        signal_flags: signal.offset("flags")?,
+        signal_group_exit_code: signal.offset("group_exit_code")?,
+        mm_hiwater_rss: mm.offset("hiwater_rss")?,
+        mm_rss_stat: counters.first,
+        mm_rss_stride: counters.stride,
+        mm_arg_start: mm.offset("arg_start")?,
+        mm_arg_end: mm.offset("arg_end")?,
+        pid_level: pid.offset("level")?,
+        pid_numbers: pid.offset("numbers")?,
+        upid_size: upid.record.size_or_type,
+        upid_nr: upid.offset("nr")?,
+        upid_ns: upid.offset("ns")?,
+        pid_namespace_inum: namespace.offset
+            + btf.structure_of(&namespace, "ns_common")?.offset("inum")?,
+        cgroup_kn: cgroup.offset("kn")?,
+        cgroup_root: cgroup.offset("root")?,
+        kernfs_node_id: btf.structure("kernfs_node")?.offset("id")?,
+        cgroup_root_hierarchy_id: btf.structure("cgroup_root")?.offset("hierarchy_id")?,
+        exit_tells_group_dead: u32::from(btf.parameters("sched_process_exit")?.len() > 1),
+        victim_is_task: u32::from(btf.first_parameter_is_pointer("mark_victim")?),
+    })
+}
+
+/// Where an address space's counts of resident pages are.
+struct ResidentCounters {
+    /// Offset of the first kind's count in `mm_struct`.
+    first: u32,
+    /// From one kind's count to the next.
+    stride: u32,
+}
+
+/// `mm_struct.rss_stat`: an array of per-CPU counters since Linux 6.2, a structure with an array of atomics
+/// before.
+fn resident_counters(btf: &Btf, mm: &Structure) -> Result<ResidentCounters, OffsetsError> {
+    let rss_stat = mm.member("rss_stat")?;
+    if btf.resolve(rss_stat.type_id)?.kind == kind::ARRAY {
+        let counter = btf.structure("percpu_counter")?;
+        Ok(ResidentCounters {
+            first: rss_stat.offset + counter.offset("count")?,
+            stride: counter.record.size_or_type,
+        })
+    } else {
+        let counts = btf.structure_of(&rss_stat, "mm_rss_stat")?;
+        Ok(ResidentCounters {
+            first: rss_stat.offset + counts.offset("count")?,
+            stride: ATOMIC_LONG_SIZE,
+        })
+    }
+}
+
+/// Size of an `atomic_long_t` on the 64-bit kernels that eBPF's ring buffer needs anyway.
+const ATOMIC_LONG_SIZE: u32 = 8;
+
+/// Kinds of records, `BTF_KIND_*` of include/uapi/linux/btf.h.
+mod kind {
+    pub const INT: u32 = 1;
+    pub const PTR: u32 = 2;
+    pub const ARRAY: u32 = 3;
+    pub const STRUCT: u32 = 4;
+    pub const UNION: u32 = 5;
+    pub const ENUM: u32 = 6;
+    pub const FWD: u32 = 7;
+    pub const TYPEDEF: u32 = 8;
+    pub const VOLATILE: u32 = 9;
+    pub const CONST: u32 = 10;
+    pub const RESTRICT: u32 = 11;
+    pub const FUNC: u32 = 12;
+    pub const FUNC_PROTO: u32 = 13;
+    pub const VAR: u32 = 14;
+    pub const DATASEC: u32 = 15;
+    pub const FLOAT: u32 = 16;
+    pub const DECL_TAG: u32 = 17;
+    pub const TYPE_TAG: u32 = 18;
+    pub const ENUM64: u32 = 19;
+}
+
+/// First two bytes of BTF from a little-endian machine.
+const MAGIC: [u8; 2] = [0x9f, 0xeb];
+
+/// Longest chain of typedefs and qualifiers, and most anonymous structures in one structure, that are
+/// followed: far above what compilers write, and an end for input that goes in circles.
+const MOST_STEPS: usize = 256;
+
+/// The types of a kernel.
+struct Btf<'a> {
+    types: &'a [u8],
+    strings: &'a [u8],
+    /// Where each record begins in `types`. Its index is the type's number less one: number 0 is void and
+    /// has no record.
+    starts: Vec<u32>,
+}
+
+/// One type's record.
+#[derive(Clone, Copy)]
+struct Record<'a> {
+    /// Where its name begins among the strings; 0 for none.
+    name: u32,
+    kind: u32,
+    /// For a structure: the upper bits of its members' offsets are sizes of bit fields.
+    has_bit_fields: bool,
+    /// Size in bytes, or the number of the type that is pointed to or renamed.
+    size_or_type: u32,
+    /// Members, parameters and the like.
+    body: &'a [u8],
+}
+
+/// A structure or union with the name it is told by in errors.
+struct Structure<'a> {
+    btf: &'a Btf<'a>,
+    name: &'a str,
+    record: Record<'a>,
+}
+
+/// A field: where it is, and its type.
+struct Member {
+    offset: u32,
+    type_id: u32,
+}
+
+impl<'a> Btf<'a> {
+    /// Finds where each record begins.
+    fn parse(bytes: &'a [u8]) -> Result<Self, OffsetsError> {
+        if bytes.get(..2) != Some(&MAGIC) {
+            return Err(OffsetsError::Invalid);
+        }
+        // struct btf_header: magic, version, flags, hdr_len, type_off, type_len, str_off, str_len.
+        let header_len = word(bytes, 4)?;
+        let section = |offset: usize, len: usize| {
+            let start = header_len as usize + word(bytes, offset)? as usize;
+            let end = start + word(bytes, len)? as usize;
+            bytes.get(start..end).ok_or(OffsetsError::Invalid)
+        };
+        let mut btf = Self {
+            types: section(8, 12)?,
+            strings: section(16, 20)?,
+            starts: Vec::new(),
+        };
+        // Kernels have 30 to 40 bytes a type; a little too much is better than moving the table.
+        btf.starts.reserve_exact(btf.types.len() / 28);
+        let mut start = 0;
+        while start < btf.types.len() {
+            let record = btf.record_at(start)?;
+            // Sections are shorter than 4 GiB: their lengths are u32.
+            btf.starts
+                .push(u32::try_from(start).map_err(|_| OffsetsError::Invalid)?);
+            start += RECORD_HEAD + record.body.len();
+        }
+        Ok(btf)
+    }
+
+    fn record_at(&self, start: usize) -> Result<Record<'a>, OffsetsError> {
+        let info = word(self.types, start + 4)?;
+        let kind = (info >> 24) & 0x1f;
+        let count = (info & 0xffff) as usize;
+        let body_len = match kind {
+            kind::INT | kind::VAR | kind::DECL_TAG => 4,
+            kind::ARRAY => 12,
+            kind::STRUCT | kind::UNION => MEMBER_SIZE * count,
+            kind::DATASEC | kind::ENUM64 => 12 * count,
+            kind::ENUM => 8 * count,
+            kind::FUNC_PROTO => PARAMETER_SIZE * count,
+            kind::PTR
+            | kind::FWD
+            | kind::TYPEDEF
+            | kind::VOLATILE
+            | kind::CONST
+            | kind::RESTRICT
+            | kind::FUNC
+            | kind::FLOAT
+            | kind::TYPE_TAG => 0,
+            // A kind that is newer than this program: where the next record begins is not known.
+            _ => return Err(OffsetsError::Invalid),
+        };
+        let body = start + RECORD_HEAD;
+        Ok(Record {
+            name: word(self.types, start)?,
+            kind,
+            has_bit_fields: info >> 31 == 1,
+            size_or_type: word(self.types, start + 8)?,
+            body: self
+                .types
+                .get(body..body + body_len)
+                .ok_or(OffsetsError::Invalid)?,
+        })
+    }
+
+    fn record(&self, type_id: u32) -> Result<Record<'a>, OffsetsError> {
+        let index = (type_id as usize)
+            .checked_sub(1)
+            .ok_or(OffsetsError::Invalid)?;
+        let start = self.starts.get(index).ok_or(OffsetsError::Invalid)?;
+        self.record_at(*start as usize)
+    }
+
+    /// The type behind typedefs and qualifiers.
+    fn resolve(&self, type_id: u32) -> Result<Record<'a>, OffsetsError> {
+        let mut record = self.record(type_id)?;
+        for _ in 0..MOST_STEPS {
+            match record.kind {
+                kind::TYPEDEF | kind::VOLATILE | kind::CONST | kind::RESTRICT | kind::TYPE_TAG => {
+                    record = self.record(record.size_or_type)?;
+                }
+                _ => return Ok(record),
+            }
+        }
+        Err(OffsetsError::Invalid)
+    }
+
+    fn is_named(&self, record: &Record, name: &str) -> bool {
+        self.strings
+            .get(record.name as usize..)
+            .and_then(|text| text.strip_prefix(name.as_bytes()))
+            .is_some_and(|rest| rest.first() == Some(&0))
+    }
+
+    /// The first type of this kind and name that satisfies `accept`.
+    fn find(
+        &self,
+        kind: u32,
+        name: &str,
+        accept: impl Fn(&Record) -> bool,
+    ) -> Result<Record<'a>, OffsetsError> {
+        for start in &self.starts {
+            let record = self.record_at(*start as usize)?;
+            if record.kind == kind && self.is_named(&record, name) && accept(&record) {
+                return Ok(record);
+            }
+        }
+        Err(OffsetsError::Missing(name.to_owned()))
+    }
+
+    /// The structure of this name; an empty one of the same name is somebody else's.
+    fn structure(&'a self, name: &'a str) -> Result<Structure<'a>, OffsetsError> {
+        let record = self.find(kind::STRUCT, name, |record| !record.body.is_empty())?;
+        Ok(Structure {
+            btf: self,
+            name,
+            record,
+        })
+    }
+
+    /// The structure that a field is; `name` is for errors.
+    fn structure_of(
+        &'a self,
+        member: &Member,
+        name: &'a str,
+    ) -> Result<Structure<'a>, OffsetsError> {
+        Ok(Structure {
+            btf: self,
+            name,
+            record: self.resolve(member.type_id)?,
+        })
+    }
+
+    /// The types of a raw tracepoint's arguments.
+    ///
+    /// `typedef void (*btf_trace_<name>)(void *, …)` stands in BTF for each tracepoint.
+    fn parameters(&self, tracepoint: &str) -> Result<Vec<u32>, OffsetsError> {
+        let name = format!("btf_trace_{tracepoint}");
+        let typedef = self.find(kind::TYPEDEF, &name, |_| true)?;
+        let pointer = self.resolve(typedef.size_or_type)?;
+        let function = self.resolve(pointer.size_or_type)?;
+        if pointer.kind != kind::PTR || function.kind != kind::FUNC_PROTO {
+            return Err(OffsetsError::Missing(name));
+        }
+        // A parameter is its name and its type. The first one is the tracepoint's own data.
+        function
+            .body
+            .chunks_exact(PARAMETER_SIZE)
+            .skip(1)
+            .map(|parameter| word(parameter, 4))
+            .collect()
+    }
+
+    fn first_parameter_is_pointer(&self, tracepoint: &str) -> Result<bool, OffsetsError> {
+        match self.parameters(tracepoint)?.first() {
+            Some(type_id) => Ok(self.resolve(*type_id)?.kind == kind::PTR),
+            None => Err(OffsetsError::Missing(format!("btf_trace_{tracepoint}"))),
+        }
+    }
+}
+
+impl Structure<'_> {
+    fn offset(&self, field: &str) -> Result<u32, OffsetsError> {
+        Ok(self.member(field)?.offset)
+    }
+
+    /// The field of this name, looked for in anonymous structures and unions too.
+    fn member(&self, field: &str) -> Result<Member, OffsetsError> {
+        let missing = || OffsetsError::Missing(format!("{}.{field}", self.name));
+        let mut to_search = vec![(self.record, 0_u32)];
+        for _ in 0..MOST_STEPS {
+            let (record, base) = to_search.pop().ok_or_else(missing)?;
+            if !matches!(record.kind, kind::STRUCT | kind::UNION) {
+                continue;
+            }
+            for member in record.body.chunks_exact(MEMBER_SIZE) {
+                let name = word(member, 0)?;
+                let type_id = word(member, 4)?;
+                let mut bits = word(member, 8)?;
+                if record.has_bit_fields {
+                    bits &= 0x00ff_ffff;
+                }
+                let offset = base.checked_add(bits / 8).ok_or(OffsetsError::Invalid)?;
+                if name == 0 {
+                    to_search.push((self.btf.resolve(type_id)?, offset));
+                } else if self.btf.is_named(&Record { name, ..record }, field) {
+                    return Ok(Member { offset, type_id });
+                }
+            }
+        }
+        Err(missing())
+    }
+}
+
+/// Bytes of a record before its body: name, info, size or type.
+const RECORD_HEAD: usize = 12;
+/// Bytes of a structure's member: name, type, offset in bits.
+const MEMBER_SIZE: usize = 12;
+/// Bytes of a function's parameter: name, type.
+const PARAMETER_SIZE: usize = 8;
+
+/// The little-endian word at `offset`.
+fn word(bytes: &[u8], offset: usize) -> Result<u32, OffsetsError> {
+    bytes
+        .get(offset..)
+        .and_then(|rest| rest.first_chunk::<4>())
+        .map(|bytes| u32::from_le_bytes(*bytes))
+        .ok_or(OffsetsError::Invalid)
+}
