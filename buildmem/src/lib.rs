@@ -6,6 +6,7 @@
 pub mod command_line;
 pub mod event;
 pub mod ids;
+pub mod launch;
 pub mod problem;
 pub mod reading;
 pub mod report;
