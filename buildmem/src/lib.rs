@@ -10,6 +10,7 @@ pub mod config;
 pub mod event;
 pub mod exit_code;
 pub mod ids;
+pub mod launch;
 pub mod observe;
 pub mod out_dir;
 pub mod problem;

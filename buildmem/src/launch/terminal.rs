@@ -1,0 +1,222 @@
+//! The place where people look: our stderr, with the live status line at its bottom when it is a terminal.
+//!
+//! The line never mixes with the build's output. It is drawn only where the last byte written was a newline,
+//! and erased before the next one. Whoever writes to stderr while a build runs goes through here.
+
+use std::ffi::OsStr;
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{FileType, fstat};
+use rustix::io::{Errno, writev};
+use rustix::process::getpgrp;
+use rustix::termios::{isatty, tcgetpgrp, tcgetwinsize};
+
+/// Back to the first column, and erase to the end of the line: ECMA-48 CR, EL.
+const ERASE: &[u8] = b"\r\x1b[K";
+
+/// Whether there may be a status line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StatusLine {
+    /// Where the terminal can show one.
+    Auto,
+    /// Never: `-q`, `--json-only`.
+    Off,
+}
+
+/// Our stderr while a build runs. Shared by those who write to it.
+#[derive(Debug)]
+pub struct Terminal {
+    out: OwnedFd,
+    can_draw: bool,
+    screen: Mutex<Screen>,
+}
+
+#[derive(Debug)]
+struct Screen {
+    /// The last byte written was a newline, or nothing was written yet.
+    at_line_start: bool,
+    drawn: bool,
+    text: String,
+}
+
+impl Terminal {
+    /// For our `stderr`. `term` is the variable `TERM`.
+    ///
+    /// There is no status line where our `stdout` is a pipe: what reads it, such as `tee`, may write to the same
+    /// terminal, and we would not know where.
+    pub fn new(
+        stderr: OwnedFd,
+        stdout: BorrowedFd<'_>,
+        term: Option<&OsStr>,
+        status_line: StatusLine,
+    ) -> Self {
+        let knows_codes = term.is_some_and(|term| !term.is_empty() && term != "dumb");
+        let can_draw =
+            status_line == StatusLine::Auto && knows_codes && isatty(&stderr) && !is_pipe(stdout);
+        Self {
+            out: stderr,
+            can_draw,
+            screen: Mutex::new(Screen {
+                at_line_start: true,
+                drawn: false,
+                text: String::new(),
+            }),
+        }
+    }
+
+    /// Whether a status line can be seen: else its text needs not be made.
+    pub const fn shows_status(&self) -> bool {
+        self.can_draw
+    }
+
+    /// Sets the text of the status line and draws it, where the build has left the cursor at the start of a
+    /// line. Never waits: when the terminal is stopped or busy the line stays as it is until the next call.
+    pub fn set_status(&self, text: &str) {
+        if !self.can_draw {
+            return;
+        }
+        // Held while the build's output is written, which may take as long as it likes.
+        let mut screen = match self.screen.try_lock() {
+            Ok(screen) => screen,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return,
+        };
+        if screen.text == text && screen.drawn {
+            return;
+        }
+        text.clone_into(&mut screen.text);
+        if screen.at_line_start && self.accepts_now() && self.in_foreground() {
+            let line = self.line(&screen.text);
+            // A terminal that can't be written is found by the next output.
+            if write_all(self.out.as_fd(), &[ERASE, line.as_bytes()]).is_ok() {
+                screen.drawn = !line.is_empty();
+            }
+        }
+    }
+
+    /// Writes output, and the status line behind it if that ends with a newline.
+    pub fn write(&self, bytes: &[u8]) -> io::Result<()> {
+        let Some(&last) = bytes.last() else {
+            return Ok(());
+        };
+        let mut screen = self.lock();
+        let erase: &[u8] = if screen.drawn { ERASE } else { b"" };
+        let at_line_start = last == b'\n';
+        let line =
+            if self.can_draw && at_line_start && !screen.text.is_empty() && self.in_foreground() {
+                self.line(&screen.text)
+            } else {
+                String::new()
+            };
+        // One call, so that the line doesn't flicker.
+        let written = write_all(self.out.as_fd(), &[erase, bytes, line.as_bytes()]);
+        screen.drawn = written.is_ok() && !line.is_empty();
+        screen.at_line_start = at_line_start;
+        written
+    }
+
+    /// Erases the status line for good; from here on the caller may write to stderr by itself.
+    ///
+    /// Returns whether the cursor is at the start of a line. If not, the build's last line has no newline.
+    pub fn finish(&self) -> bool {
+        let mut screen = self.lock();
+        screen.text.clear();
+        if screen.drawn {
+            screen.drawn = false;
+            // Nothing more is to be drawn here, whether this succeeds or not.
+            let _ = write_all(self.out.as_fd(), &[ERASE]);
+        }
+        screen.at_line_start
+    }
+
+    /// Whether `other` is what we write to.
+    pub(super) fn is_same_file(&self, other: BorrowedFd<'_>) -> bool {
+        same_file(self.out.as_fd(), other)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Screen> {
+        // A writer that panicked has left at worst a wrong idea of the cursor.
+        self.screen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The line as it fits: the last column stays free, since a terminal that wraps there can't be erased.
+    fn line(&self, text: &str) -> String {
+        let columns = match tcgetwinsize(&self.out) {
+            Ok(size) if size.ws_col > 0 => usize::from(size.ws_col),
+            Ok(_) | Err(_) => 80,
+        };
+        text.chars()
+            // One byte, one column: anything else may be wider, or a control code.
+            .map(|c| {
+                if c == ' ' || c.is_ascii_graphic() {
+                    c
+                } else {
+                    '?'
+                }
+            })
+            .take(columns - 1)
+            .collect()
+    }
+
+    fn accepts_now(&self) -> bool {
+        let mut fds = [PollFd::new(&self.out, PollFlags::OUT)];
+        poll(&mut fds, Some(&Timespec::default())).is_ok()
+            && fds[0].revents().contains(PollFlags::OUT)
+    }
+
+    /// Whether our job has the terminal. A job in the background would draw into the shell's prompt.
+    fn in_foreground(&self) -> bool {
+        match tcgetpgrp(&self.out) {
+            Ok(group) => group == getpgrp(),
+            // Not our controlling terminal: there are no jobs on it.
+            Err(_) => true,
+        }
+    }
+}
+
+/// Whether both are the same file, device, pipe or socket.
+pub(super) fn same_file(a: BorrowedFd<'_>, b: BorrowedFd<'_>) -> bool {
+    match (fstat(a), fstat(b)) {
+        (Ok(a), Ok(b)) => (a.st_dev, a.st_ino, a.st_rdev) == (b.st_dev, b.st_ino, b.st_rdev),
+        (Ok(_) | Err(_), _) => false,
+    }
+}
+
+fn is_pipe(fd: BorrowedFd<'_>) -> bool {
+    fstat(fd).is_ok_and(|stat| {
+        matches!(
+            FileType::from_raw_mode(stat.st_mode),
+            FileType::Fifo | FileType::Socket
+        )
+    })
+}
+
+/// Writes all of `parts`, in one call where the file takes that much. A file that was left non-blocking by
+/// whoever shares it with us is waited for.
+pub(super) fn write_all(fd: BorrowedFd<'_>, parts: &[&[u8]]) -> io::Result<()> {
+    let mut slices: Vec<IoSlice<'_>> = parts
+        .iter()
+        .filter(|part| !part.is_empty())
+        .map(|part| IoSlice::new(part))
+        .collect();
+    let mut left = slices.as_mut_slice();
+    while !left.is_empty() {
+        match writev(fd, left) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => IoSlice::advance_slices(&mut left, written),
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => {
+                let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::OUT)];
+                match poll(&mut fds, None) {
+                    Ok(_) | Err(Errno::INTR) => {}
+                    Err(errno) => return Err(errno.into()),
+                }
+            }
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    Ok(())
+}
