@@ -1,3 +1,54 @@
-//! The `build-mem` command.
+//! The `build-mem` command: parse, dispatch, print the error, pick the exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+use buildmem::cli::{Cli, Command};
+use buildmem::commands::{doctor, generate, init, list, report, run, stage};
+use buildmem::exit_code;
+use buildmem::problem::Problem;
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version go to stdout and are no failure.
+            let code = if error.use_stderr() { exit_code::TOOL_FAILED } else { 0 };
+            // Whoever closed our output has no use for it.
+            let _ = error.print();
+            return code.into();
+        }
+    };
+    match dispatch(&cli) {
+        Ok(code) => code.into(),
+        Err(problem) => {
+            print(&problem);
+            exit_code::of_problem(&problem).into()
+        }
+    }
+}
+
+fn dispatch(cli: &Cli) -> Result<u8, Problem> {
+    match &cli.command {
+        None => run::run(&cli.run),
+        Some(Command::Run(args)) => run::run(args),
+        Some(Command::Report(args)) => report::run(args),
+        Some(Command::Stage(args)) => stage::run(args),
+        Some(Command::List(args)) => list::run(args),
+        Some(Command::Doctor(args)) => doctor::run(args),
+        Some(Command::Init(args)) => init::run(args),
+        Some(Command::Completions { shell }) => Ok(generate::completions(*shell)),
+        Some(Command::Man) => generate::man(),
+    }
+}
+
+fn print(problem: &Problem) {
+    let Problem { what, cause, help, kind: _ } = problem;
+    eprintln!("error: {what}");
+    if let Some(cause) = cause {
+        eprintln!("cause: {cause}");
+    }
+    if let Some(help) = help {
+        eprintln!(" help: {help}");
+    }
+}

@@ -83,6 +83,11 @@ impl<W: Write> RecordingWriter<W> {
         self.output.flush()
     }
 
+    /// What it writes to, without a flush.
+    pub fn into_inner(self) -> W {
+        self.output
+    }
+
     fn write_line(&mut self, value: &impl Serialize) -> io::Result<()> {
         // In one piece, so that a failed write leaves at most one torn line.
         self.line.clear();

@@ -65,6 +65,20 @@ pub enum Verdict {
     Incomplete,
 }
 
+impl Verdict {
+    /// As it stands in the result.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::BuildFailed => "build-failed",
+            Self::BuildKilled => "build-killed",
+            Self::Interrupted => "interrupted",
+            Self::VerificationFailed => "verification-failed",
+            Self::Incomplete => "incomplete",
+        }
+    }
+}
+
 /// How the build's own process ended; both absent when that was not seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exit {

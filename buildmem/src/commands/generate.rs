@@ -2,10 +2,10 @@
 
 use std::io;
 
-use anyhow::Context as _;
 use clap::CommandFactory as _;
 
 use crate::cli::Cli;
+use crate::problem::Problem;
 
 /// Prints completions for a shell.
 pub fn completions(shell: clap_complete::Shell) -> u8 {
@@ -14,9 +14,9 @@ pub fn completions(shell: clap_complete::Shell) -> u8 {
 }
 
 /// Prints the manual page.
-pub fn man() -> anyhow::Result<u8> {
+pub fn man() -> Result<u8, Problem> {
     clap_mangen::Man::new(Cli::command())
         .render(&mut io::stdout())
-        .context("cannot print the manual page")?;
+        .map_err(|error| Problem::new("cannot print the manual page").because(error))?;
     Ok(0)
 }

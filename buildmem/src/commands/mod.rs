@@ -1,9 +1,11 @@
 //! One short file a command: resolves arguments, wires rooms together.
 
+pub mod color;
 pub mod doctor;
 pub mod generate;
 pub mod init;
 pub mod list;
+pub mod project;
 pub mod replay;
 pub mod report;
 pub mod run;

@@ -1,0 +1,353 @@
+//! `build-mem run`: clear, build, measure, headline, verify, report.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::os::fd::AsFd as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::cli::RunArgs;
+use crate::command_line::Arg;
+use crate::commands::color::palette;
+use crate::commands::project::{self, Project};
+use crate::commands::replay::replay;
+use crate::event::{EventKind, ExitStatus, Note};
+use crate::exit_code;
+use crate::export;
+use crate::launch::clear;
+use crate::launch::credentials::Invoker;
+use crate::launch::output::{Forward, OurStdio, Output};
+use crate::launch::signals::SignalStream;
+use crate::launch::start::{BuildCommand, BuildSpec, start};
+use crate::launch::terminal::{StatusLine, Terminal};
+use crate::launch::verify::verify;
+use crate::observe::bpf::{CgroupLeaf, Tracker, TrackerConfig};
+use crate::observe::cgroup::{Hierarchy, Leaf};
+use crate::observe::host::{self, HostFacts, boot_time_now};
+use crate::observe::proc::ProcReader;
+use crate::observe::sampler::Sampler;
+use crate::out_dir::{OutDir, Owner, RunFile, check_label};
+use crate::problem::Problem;
+use crate::recorder::{Recorded, Recorder};
+use crate::recording::{FORMAT, Header};
+use crate::report::Report;
+use crate::session::{Parts, Session};
+use crate::stages::Stages;
+use crate::timeline::TimelineTable;
+use crate::tree::ProcessTree;
+
+/// Where processes are shown.
+const PROC: &str = "/proc";
+
+/// Everything that a run needs, found good before anything is touched.
+struct Plan {
+    project: Project,
+    command: BuildCommand,
+    invoker: Invoker,
+    environment: Vec<(OsString, OsString)>,
+    label: String,
+    host: HostFacts,
+    notes: Vec<Note>,
+}
+
+/// Runs the build, and tells what it needed.
+pub fn run(args: &RunArgs) -> Result<u8, Problem> {
+    let environment: HashMap<OsString, OsString> = std::env::vars_os().collect();
+    let invoker = Invoker::resolve(args.user.as_deref(), &environment)?;
+    let host = host::facts(Path::new(PROC), Path::new("/"));
+    // Before any other thread is started: only this one may go without files for a moment.
+    let tracker = Tracker::start(TrackerConfig {
+        page_size: host.page_size.bytes(),
+        diagnostics: args.verbose > 1,
+    })?;
+    let plan = Plan::make(args, invoker, &environment, host)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Problem::new("cannot start the event loop").because(error))?;
+    let (report, code) = runtime.block_on(measure(args, plan, tracker))?;
+    print_result_line(&report)?;
+    Ok(code)
+}
+
+impl Plan {
+    fn make(
+        args: &RunArgs,
+        invoker: Invoker,
+        environment: &HashMap<OsString, OsString>,
+        host: HostFacts,
+    ) -> Result<Self, Problem> {
+        let project = invoker.act_as(|| project::load(args.config.as_deref()))?;
+        let command = project.command(args)?;
+        let label = match &args.label {
+            Some(label) => label.clone(),
+            None => jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string(),
+        };
+        check_label(&label)?;
+        let environment = invoker.restored_environment(environment);
+        Ok(Self { project, command, invoker, environment, label, host, notes: Vec::new() })
+    }
+
+    /// What the report says of a run beside its events.
+    fn header(&self, args: &RunArgs, leaf: Option<&Leaf>) -> Header {
+        let words = self.command.argv();
+        Header {
+            format: FORMAT.to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            label: self.label.clone(),
+            started_at: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            started: boot_time_now(),
+            command: words
+                .into_iter()
+                .map(|word| Arg(std::os::unix::ffi::OsStringExt::into_vec(word)))
+                .collect(),
+            cwd: self.project.folder.display().to_string(),
+            tracker: "ebpf".to_owned(),
+            interval_ms: args.interval_ms,
+            kernel: self.host.kernel.clone(),
+            cpus: self.host.cpus,
+            memory: self.host.memory.value().copied().unwrap_or_default(),
+            cgroup_version: leaf.map(|leaf| leaf.hierarchy().version.number()),
+            cgroup: leaf.map(Leaf::path_in_hierarchy),
+            stages: self.project.config.stages.clone(),
+            preset: self.project.preset.map(|preset| preset.name().to_owned()),
+        }
+    }
+
+    fn note(&mut self, what: &str, why: impl Into<String>) {
+        self.notes.push(Note { what: what.to_owned(), why: why.into() });
+    }
+}
+
+async fn measure(args: &RunArgs, mut plan: Plan, mut tracker: Tracker) -> Result<(Report, u8), Problem> {
+    let clear_plan = clear_plan(args, &plan)?;
+    let out_dir = open_out_dir(args, &plan)?;
+    let leaf = make_leaf(&mut plan);
+    if let Some(leaf) = &leaf {
+        tracker.set_leaf(CgroupLeaf {
+            hierarchy_id: leaf.hierarchy().id,
+            cgroup_id: leaf.id(),
+        });
+    }
+    if args.force {
+        out_dir.remove(&plan.label).map_err(|error| {
+            Problem::new(format!("cannot replace the run `{}`", plan.label)).because(error)
+        })?;
+    }
+    let log = create(&out_dir, RunFile::Log, &plan.label)?;
+    let recording = create(&out_dir, RunFile::Recording, &plan.label)?;
+    let header = plan.header(args, leaf.as_ref());
+    let recorder = Recorder::begin(clone(&recording)?, &header)
+        .map_err(|error| Problem::new("cannot write the recording").because(error))?;
+
+    if let Some(clear_plan) = clear_plan {
+        plan.invoker.act_as(|| clear_plan.execute())?;
+    }
+
+    let signals = SignalStream::new()?;
+    let ours = OurStdio::of_this_process()?;
+    let quiet = args.quiet || args.json_only;
+    let terminal = Arc::new(Terminal::new(
+        ours.stderr.try_clone().map_err(|error| Problem::new("cannot copy stderr").because(error))?,
+        ours.stdout.as_fd(),
+        std::env::var_os("TERM").as_deref(),
+        if quiet { StatusLine::Off } else { StatusLine::Auto },
+    ));
+    let forward = if args.json_only { Forward::LogOnly } else { Forward::Passthrough };
+    let (output, stdio) = Output::open(forward, ours, &terminal, log, &plan.invoker.credentials)?;
+    let proc = ProcReader::new(Path::new(PROC))
+        .map_err(|error| Problem::new(format!("cannot read `{PROC}`")).because(error))?;
+    let stages = Stages::from_rules(&plan.project.config.stages)
+        .map_err(|error| Problem::new(error.to_string()))?;
+    let cgroup_procs = leaf.as_ref().map(Leaf::procs_file).transpose()?;
+    let started = header.started;
+    let mut session = Session::new(Parts {
+        tracker,
+        leaf,
+        sampler: Sampler::new(proc, started),
+        recorder,
+        tree: ProcessTree::new(stages),
+        interval: Duration::from_millis(args.interval_ms),
+        started,
+    });
+    let spec = BuildSpec {
+        command: plan.command.clone(),
+        cwd: None,
+        env: std::mem::take(&mut plan.environment),
+        credentials: plan.invoker.credentials.clone(),
+        cgroup_procs,
+        signal_mask: *signals.inherited_mask(),
+        stdio,
+    };
+    let mut build = match session.start(|| start(spec)) {
+        Ok(build) => build,
+        Err(problem) => {
+            // Nothing was measured: an empty recording would only be in the way.
+            drop(session);
+            let _ = out_dir.remove(&plan.label);
+            return Err(problem);
+        }
+    };
+    for note in plan.notes.drain(..) {
+        session.note(note);
+    }
+    let status = session.observe(&mut build, &signals, &terminal).await?;
+    session.end(status).await;
+    for note in output.drain_after_exit().await {
+        session.note(note);
+    }
+    let at_line_start = terminal.finish();
+    session.record_now(EventKind::Verified { checks: check_artifacts(&plan, status)? });
+    let recorded = session.finish();
+    conclude(args, &plan, &out_dir, recording, recorded, at_line_start)
+}
+
+/// Computes the report from the recording, writes the files, and shows the summary.
+fn conclude(
+    args: &RunArgs,
+    plan: &Plan,
+    out_dir: &OutDir,
+    recording: File,
+    recorded: Recorded,
+    at_line_start: bool,
+) -> Result<(Report, u8), Problem> {
+    let Recorded { tail, failure } = recorded;
+    let path = out_dir.path_of(RunFile::Recording, &plan.label);
+    let (mut report, table) = replay(recording, &path, None, &tail)?;
+    if let Some(error) = failure {
+        report.notes.push(Note {
+            what: "recording".to_owned(),
+            why: format!("`{}` ends early: {error}", path.display()),
+        });
+    }
+    for (file, written) in [
+        (RunFile::Timeline, write_timeline(out_dir, &plan.label, &table)),
+        (RunFile::Result, write_result(out_dir, &plan.label, &report)),
+    ] {
+        if let Err(error) = written {
+            report.notes.push(Note {
+                what: file.name(&plan.label),
+                why: format!("it could not be written: {error}"),
+            });
+        }
+    }
+    if !args.quiet && !args.json_only {
+        print_summary(args, plan, out_dir, &report, at_line_start)
+            .map_err(|error| Problem::new("cannot show the summary").because(error))?;
+    }
+    let code = exit_code::of_report(&report, args.strict);
+    Ok((report, code))
+}
+
+fn clear_plan(args: &RunArgs, plan: &Plan) -> Result<Option<clear::ClearPlan>, Problem> {
+    let paths = &plan.project.config.clear_paths;
+    if args.skip_clear || paths.is_empty() {
+        return Ok(None);
+    }
+    let paths: Vec<PathBuf> = paths.iter().map(PathBuf::from).collect();
+    plan.invoker.act_as(|| clear::check(&plan.project.folder, &paths)).map(Some)
+}
+
+fn open_out_dir(args: &RunArgs, plan: &Plan) -> Result<OutDir, Problem> {
+    let credentials = &plan.invoker.credentials;
+    let owner = credentials
+        .differ_from_ours()
+        .then(|| Owner { uid: credentials.uid.as_raw(), gid: credentials.gid.as_raw() });
+    let out_dir = OutDir::create(&args.out_dir, owner)?;
+    if out_dir.has(&plan.label) && !args.force {
+        return Err(Problem::new(format!("there is a run `{}` already", plan.label)).help(format!(
+            "choose another `--label`, or replace it with `--force`; `build-mem report {}` shows it",
+            plan.label
+        )));
+    }
+    Ok(out_dir)
+}
+
+/// A fresh cgroup for the build; without one, the build is measured without its headline, and the result says so.
+fn make_leaf(plan: &mut Plan) -> Option<Leaf> {
+    let made = Hierarchy::detect(Path::new(PROC)).and_then(|hierarchy| {
+        for leftover in Leaf::clean_leftovers(&hierarchy)? {
+            let what = "leftover cgroup of a killed run";
+            match leftover.outcome {
+                Ok(_) => log::info!("{what} removed: {}", leftover.path),
+                Err(problem) => plan.note(what, format!("`{}` is still there: {problem}", leftover.path)),
+            }
+        }
+        Leaf::create(&hierarchy)
+    });
+    match made {
+        Ok(leaf) => Some(leaf),
+        Err(problem) => {
+            plan.note("headline", problem.to_string());
+            None
+        }
+    }
+}
+
+fn create(out_dir: &OutDir, file: RunFile, label: &str) -> Result<File, Problem> {
+    out_dir.create_file(file, label).map_err(|error| {
+        Problem::new(format!("cannot make `{}`", out_dir.path_of(file, label).display()))
+            .because(error)
+            .help("choose another output folder with `--out-dir`")
+    })
+}
+
+fn clone(file: &File) -> Result<File, Problem> {
+    file.try_clone().map_err(|error| Problem::new("cannot keep the recording open").because(error))
+}
+
+fn check_artifacts(plan: &Plan, status: ExitStatus) -> Result<Vec<crate::event::VerifyCheck>, Problem> {
+    plan.invoker.act_as(|| Ok(verify(&plan.project.folder, status, &plan.project.expectations())))
+}
+
+fn write_timeline(out_dir: &OutDir, label: &str, table: &TimelineTable) -> io::Result<()> {
+    let mut file = io::BufWriter::new(out_dir.create_file(RunFile::Timeline, label)?);
+    export::csv::write(table, &mut file)?;
+    file.flush()
+}
+
+fn write_result(out_dir: &OutDir, label: &str, report: &Report) -> io::Result<()> {
+    let mut file = io::BufWriter::new(out_dir.create_file(RunFile::Result, label)?);
+    export::json::write(report, &mut file)?;
+    file.flush()
+}
+
+fn print_summary(
+    args: &RunArgs,
+    plan: &Plan,
+    out_dir: &OutDir,
+    report: &Report,
+    at_line_start: bool,
+) -> io::Result<()> {
+    let stderr = io::stderr();
+    let palette = palette(args.color, stderr.is_terminal());
+    let mut text = Vec::new();
+    if !at_line_start {
+        text.push(b'\n');
+    }
+    text.push(b'\n');
+    export::text::write(report, &palette, crate::commands::color::width(), &mut text)?;
+    if let Some(preset) = plan.project.preset {
+        writeln!(
+            text,
+            "Measured with the preset `{}`: `build-mem init` writes it down.",
+            preset.name()
+        )?;
+    }
+    writeln!(text, "Files: {}", out_dir.path_of(RunFile::Result, &plan.label).display())?;
+    stderr.lock().write_all(&text)
+}
+
+/// The line that scripts look for.
+fn print_result_line(report: &Report) -> Result<(), Problem> {
+    let line = export::json::result_line(report)
+        .map_err(|error| Problem::new("cannot write the result").because(error))?;
+    match writeln!(io::stdout(), "{line}") {
+        // Whoever read our output is gone: the result is in its file.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.map_err(|error| Problem::new("cannot print the result").because(error)),
+    }
+}

@@ -1,0 +1,309 @@
+//! The only event loop: merges what the kernel reports, what the sampler reads and what happens to the build in
+//! the order of time, feeds recording and tree, and ends with the build.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use crate::event::{Event, EventKind, ExitStatus, Note, ProfilerCost};
+use crate::export::text::Status;
+use crate::ids::Tgid;
+use crate::launch::signals::SignalStream;
+use crate::launch::start::RunningBuild;
+use crate::launch::terminal::Terminal;
+use crate::observe::bpf::Tracker;
+use crate::observe::cgroup::{Hierarchy, Leaf};
+use crate::observe::host::boot_time_now;
+use crate::observe::proc::is_gone;
+use crate::observe::sampler::Sampler;
+use crate::problem::Problem;
+use crate::reading::Reading;
+use crate::recorder::{Recorded, Recorder};
+use crate::tree::ProcessTree;
+use crate::units::{BootTime, ByteSize};
+
+/// How often the kernel's events are taken over. The ring buffer holds a quarter of a second of the heaviest
+/// storm, and being woken for each event would cost more than the events.
+const DRAIN_INTERVAL: Duration = Duration::from_millis(50);
+
+/// How often the recording is handed to the system, so that it survives our end.
+const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long processes that end together with the build are waited for before they count as left running.
+const SETTLE: Duration = Duration::from_millis(200);
+
+/// A measurement under way.
+#[derive(Debug)]
+pub struct Session {
+    tracker: Tracker,
+    leaf: Option<Leaf>,
+    sampler: Sampler,
+    recorder: Recorder,
+    tree: ProcessTree,
+    interval: Duration,
+    started: BootTime,
+    started_cpu: Duration,
+    /// The build's own process, with the moment of its end as the kernel saw it.
+    root: Option<(Tgid, Option<BootTime>)>,
+    escaped: BTreeSet<String>,
+    usage: Option<ByteSize>,
+    peak: Option<ByteSize>,
+    samples: u64,
+}
+
+/// What a session needs.
+#[derive(Debug)]
+pub struct Parts {
+    /// Follows the processes.
+    pub tracker: Tracker,
+    /// The build's cgroup; absent where none could be made.
+    pub leaf: Option<Leaf>,
+    /// Reads processes and cgroup.
+    pub sampler: Sampler,
+    /// Keeps the events.
+    pub recorder: Recorder,
+    /// Folds them.
+    pub tree: ProcessTree,
+    /// Time between samples.
+    pub interval: Duration,
+    /// When the measurement started.
+    pub started: BootTime,
+}
+
+impl Session {
+    /// Begins a measurement.
+    pub fn new(parts: Parts) -> Self {
+        let Parts { tracker, leaf, sampler, recorder, tree, interval, started } = parts;
+        Self {
+            tracker,
+            leaf,
+            sampler,
+            recorder,
+            tree,
+            interval,
+            started,
+            started_cpu: own_cpu_time(),
+            root: None,
+            escaped: BTreeSet::new(),
+            usage: None,
+            peak: None,
+            samples: 0,
+        }
+    }
+
+    /// Starts the build, so that its process is followed from its fork on.
+    pub fn start(
+        &mut self,
+        start: impl FnOnce() -> Result<RunningBuild, Problem>,
+    ) -> Result<RunningBuild, Problem> {
+        self.tracker.arm()?;
+        let build = start();
+        self.tracker.disarm()?;
+        let build = build?;
+        self.root = Some((build.tgid(), None));
+        self.drain();
+        self.record_now(EventKind::BuildStarted { tgid: build.tgid() });
+        Ok(build)
+    }
+
+    /// Observes until the build's own process ends.
+    pub async fn observe(
+        &mut self,
+        build: &mut RunningBuild,
+        signals: &SignalStream,
+        terminal: &Terminal,
+    ) -> Result<ExitStatus, Problem> {
+        let mut drains = interval(DRAIN_INTERVAL);
+        drains.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut samples = interval(self.interval);
+        samples.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut flushed = Instant::now();
+        loop {
+            // Signals reach the build through a borrow that waiting for its end holds, too.
+            let signal = tokio::select! {
+                status = build.wait() => return status,
+                signal = signals.next() => Some(signal?),
+                _ = samples.tick() => {
+                    self.drain();
+                    self.sample();
+                    if terminal.shows_status() {
+                        terminal.set_status(&self.status_line());
+                    }
+                    None
+                }
+                _ = drains.tick() => {
+                    self.drain();
+                    self.tracker.flush_diagnostics();
+                    None
+                }
+            };
+            if let Some(signal) = signal {
+                self.record_now(EventKind::SignalForwarded { signal: signal.signal as i32 });
+                signal.forward(build)?;
+            }
+            if flushed.elapsed() >= FLUSH_INTERVAL {
+                self.recorder.flush();
+                flushed = Instant::now();
+            }
+        }
+    }
+
+    /// Takes in the build's end, and accounts for what it left behind and for what was not seen.
+    pub async fn end(&mut self, status: ExitStatus) {
+        self.drain();
+        let (_, ended) = self.root.unwrap_or((Tgid(0), None));
+        let at = ended.unwrap_or_else(boot_time_now);
+        self.record(Event::new(at, EventKind::BuildEnded { status }));
+        self.settle().await;
+        self.tell_left_running();
+        self.tell_losses();
+        self.tell_headline();
+    }
+
+    /// Notes something that a reader must know.
+    pub fn note(&mut self, note: Note) {
+        self.record_now(EventKind::Noted(note));
+    }
+
+    /// Adds what happens now.
+    pub fn record_now(&mut self, kind: EventKind) {
+        self.record(Event::new(boot_time_now(), kind));
+    }
+
+    /// Ends the measurement: removes the build's cgroup, and gives what was recorded.
+    pub fn finish(mut self) -> Recorded {
+        if let Some(leaf) = self.leaf.take()
+            && let Err(problem) = leaf.remove()
+        {
+            self.note(Note { what: "headline.cgroup".to_owned(), why: problem.to_string() });
+        }
+        let cost = self.cost();
+        self.record_now(EventKind::MeasurementEnded(cost));
+        self.recorder.finish()
+    }
+
+    fn record(&mut self, event: Event) {
+        self.tree.apply(&event);
+        self.recorder.record(event);
+    }
+
+    /// Takes over the kernel's events.
+    fn drain(&mut self) {
+        let Self { tracker, tree, recorder, root, escaped, .. } = self;
+        tracker.drain(|event| {
+            match (&event.event, &mut *root) {
+                (EventKind::Exited { tgid, .. }, Some((build, ended))) if tgid == build => {
+                    // The first end of that number: it may be another process's later.
+                    ended.get_or_insert(event.at);
+                }
+                (EventKind::CgroupLeft { cgroup, .. }, _) => {
+                    escaped.insert(cgroup.clone());
+                }
+                _ => {}
+            }
+            tree.apply(&event);
+            recorder.record(event);
+        });
+    }
+
+    fn sample(&mut self) {
+        let Self { sampler, tree, leaf, .. } = self;
+        // A cgroup that cannot be read leaves the sample without it; the report says so.
+        let read_cgroup = || leaf.as_mut().and_then(|leaf| leaf.sample().ok());
+        let Some(event) = sampler.sample(tree, read_cgroup) else { return };
+        if let EventKind::Sampled { cgroup, .. } = &event.event {
+            self.usage = cgroup.map(|sample| sample.usage);
+        }
+        self.samples += 1;
+        self.record(event);
+        let held = self.usage.unwrap_or_else(|| self.tree.live().filter_map(|p| p.current_pss()).sum());
+        self.peak = self.peak.max(Some(held));
+    }
+
+    fn status_line(&self) -> String {
+        let stages = self.tree.stages();
+        let status = Status {
+            stage: self.tree.current_stage().map(|stage| stages.name(Some(stage)).to_owned()),
+            now: self.usage,
+            peak: self.peak,
+            processes: self.tree.live().len() as u64,
+            elapsed: boot_time_now().since(self.started),
+        };
+        crate::export::text::status(&status)
+    }
+
+    /// Waits a moment for processes that end together with the build.
+    async fn settle(&mut self) {
+        let until = Instant::now() + SETTLE;
+        while self.tree.live().len() > 0 && Instant::now() < until {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            self.drain();
+        }
+    }
+
+    fn tell_left_running(&mut self) {
+        let left: Vec<Tgid> = self.tree.live().map(|process| process.tgid).collect();
+        for tgid in left {
+            let rss_high_water = match self.sampler.proc().high_water(tgid) {
+                Ok(size) => Reading::known(size, "VmHWM of /proc/<pid>/status"),
+                // It ends just now, and its event is under way: it is as good as ended.
+                Err(error) if is_gone(&error) => Reading::missing("it ended when it was looked at"),
+                Err(error) => Reading::missing(error.to_string()),
+            };
+            self.record_now(EventKind::LeftRunning { tgid, rss_high_water });
+        }
+    }
+
+    fn tell_losses(&mut self) {
+        match self.tracker.lost() {
+            Ok(losses) => {
+                for loss in losses {
+                    let source = loss.source.to_owned();
+                    self.record_now(EventKind::Lost { source, count: loss.count });
+                }
+            }
+            // Not to know whether anything was lost is a loss.
+            Err(problem) => {
+                self.record_now(EventKind::Lost { source: problem.to_string(), count: 1 });
+            }
+        }
+        if let Some(error) = self.sampler.refused() {
+            let why = format!("the PSS of some processes could not be read: {error}");
+            self.note(Note { what: "peak.processes[].pss_bytes".to_owned(), why });
+        }
+    }
+
+    fn tell_headline(&mut self) {
+        let Some(leaf) = &self.leaf else { return };
+        let headline = EventKind::HeadlineRead {
+            bytes: leaf.headline(),
+            limit: leaf.limit(),
+            oom_kills: leaf.oom_kills(),
+        };
+        let hierarchy: Hierarchy = leaf.hierarchy().clone();
+        self.record_now(headline);
+        for cgroup in std::mem::take(&mut self.escaped) {
+            let bytes = hierarchy.peak_of(&cgroup);
+            self.record_now(EventKind::EscapedCgroupRead { cgroup, bytes });
+        }
+    }
+
+    fn cost(&mut self) -> ProfilerCost {
+        let own = Tgid(std::process::id());
+        ProfilerCost {
+            sampler_cpu_s: self.sampler.cpu_time().as_secs_f64(),
+            total_cpu_s: own_cpu_time().saturating_sub(self.started_cpu).as_secs_f64(),
+            peak_rss: self.sampler.proc().high_water(own).unwrap_or_default(),
+            samples: self.samples,
+            samples_put_off: self.sampler.put_off(),
+        }
+    }
+}
+
+/// CPU time of all our threads.
+fn own_cpu_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    // The clock of a running process is never negative.
+    Duration::try_from(time).unwrap_or_default()
+}
