@@ -1,3 +1,35 @@
-//! The project's own commands: `cargo xtask demo`, `test` and `ebpf`.
+//! The project's own commands: `cargo xtask --help`.
 
-fn main() {}
+mod ebpf;
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+
+/// The project's own commands.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Build the eBPF programs into the object that build-mem embeds
+    Ebpf(ebpf::Arguments),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Cli::parse().command {
+        Command::Ebpf(arguments) => ebpf::run(&arguments),
+    }
+}
+
+/// The folder of the checkout.
+fn project_root() -> anyhow::Result<&'static Path> {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .context("xtask's manifest is not in a folder of the project")
+}
