@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::ffi::{CString, OsStr, OsString};
+use std::fs;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
@@ -12,6 +13,8 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use nix::unistd;
+use procfs::FromRead;
+use procfs::process::Stat;
 use rustix::fs::{fchown, fstat};
 use rustix::process::{Gid, Uid, getegid, geteuid, getgroups, getuid};
 use rustix::thread::{
@@ -19,6 +22,7 @@ use rustix::thread::{
     set_thread_groups, set_thread_res_gid, set_thread_res_uid,
 };
 
+use crate::event::Note;
 use crate::problem::Problem;
 
 /// Variables that sudo adds to the environment, sudo(8). Others that begin with `SUDO_`, such as
@@ -31,6 +35,9 @@ const ADDED_BY_SUDO: [&str; 6] = [
     "SUDO_UID",
     "SUDO_USER",
 ];
+
+/// Variables that sudo sets to those of root, or of sudoers' `secure_path`.
+const REWRITTEN_BY_SUDO: [&str; 6] = ["HOME", "LOGNAME", "MAIL", "PATH", "SHELL", "USER"];
 
 /// The ids that decide what a process may do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,10 +120,7 @@ pub struct Invoker {
 
 impl Invoker {
     /// The user given by `--user`, else the one who called sudo, else the one that we are.
-    pub fn resolve(
-        user: Option<&str>,
-        environment: &HashMap<OsString, OsString>,
-    ) -> Result<Self, Problem> {
+    pub fn resolve(user: Option<&str>, environment: &Environment) -> Result<Self, Problem> {
         match choose(user, environment, Ids::ours()) {
             Choice::Named(name) => Self::named(name),
             Choice::Sudo { uid, gid } => {
@@ -170,16 +174,42 @@ impl Invoker {
         })
     }
 
-    /// The environment for the build: `ours`, without what sudo did to it as far as that can be known.
-    ///
-    /// What sudo removed is not in `ours`, and its `secure_path` stands in the place of the user's `PATH`.
+    /// The environment for the build: `ours`, without what sudo did to it as far as that can be known. `call`
+    /// is how sudo was called, from [`SudoCall::find`].
     pub fn restored_environment(
         &self,
-        ours: &HashMap<OsString, OsString>,
-    ) -> Vec<(OsString, OsString)> {
+        ours: &Environment,
+        call: Option<&SudoCall>,
+    ) -> RestoredEnvironment {
         if !self.credentials.differ_from_ours() {
-            return sorted(ours.clone());
+            return RestoredEnvironment {
+                variables: sorted(ours.clone()),
+                note: None,
+            };
         }
+        let called_by = ours
+            .get(OsStr::new("SUDO_UID"))
+            .and_then(|uid| uid.to_str()?.parse().ok());
+        let by_this_user = called_by == Some(self.credentials.uid.as_raw());
+        match call.filter(|_| by_this_user) {
+            Some(call) => RestoredEnvironment {
+                variables: sorted(call.merged_with(ours)),
+                note: None,
+            },
+            None => RestoredEnvironment {
+                variables: sorted(self.guessed_environment(ours)),
+                note: called_by.map(|_| Note {
+                    what: "environment".to_owned(),
+                    why: "the environment before sudo could not be read: the build's `PATH` is sudo's, and \
+                          variables that sudo removed are not set"
+                        .to_owned(),
+                }),
+            },
+        }
+    }
+
+    /// The variables of `ours`, with this user's in the place of root's.
+    fn guessed_environment(&self, ours: &Environment) -> Environment {
         let mut restored = ours.clone();
         for name in ADDED_BY_SUDO {
             restored.remove(OsStr::new(name));
@@ -215,7 +245,7 @@ impl Invoker {
                 Some(Path::new(mail).with_file_name(name).as_os_str()),
             );
         }
-        sorted(restored)
+        restored
     }
 
     /// The name, or the number where there is none: for messages.
@@ -298,6 +328,91 @@ impl Invoker {
     }
 }
 
+/// Environment variables by name.
+pub type Environment = HashMap<OsString, OsString>;
+
+/// The environment for the build.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RestoredEnvironment {
+    /// All of it, by name.
+    pub variables: Vec<(OsString, OsString)>,
+    /// What is not as it was before sudo.
+    pub note: Option<Note>,
+}
+
+/// How the sudo above us was called: it keeps the user's environment, which it did not pass on, in its own
+/// memory for as long as we run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SudoCall {
+    arguments: Vec<OsString>,
+    environment: Environment,
+}
+
+impl SudoCall {
+    /// Looks for it among the ancestors of this process. `proc` is `/proc`. Needs root; absent where there is
+    /// none, or where it may not be read.
+    pub fn find(proc: &Path) -> Option<Self> {
+        let parent = rustix::process::getppid()?.as_raw_nonzero().get();
+        Self::find_from(proc, parent)
+    }
+
+    fn find_from(proc: &Path, mut pid: i32) -> Option<Self> {
+        // A parent is older than its child, but numbers are reused: a loop is thinkable while we look.
+        for _ in 0..64 {
+            let folder = proc.join(pid.to_string());
+            let stat = Stat::from_file(folder.join("stat")).ok()?;
+            if stat.comm == "sudo" {
+                return Some(Self {
+                    arguments: strings_of(&fs::read(folder.join("cmdline")).ok()?),
+                    environment: strings_of(&fs::read(folder.join("environ")).ok()?)
+                        .iter()
+                        .filter_map(|variable| variable_of(variable))
+                        .collect(),
+                });
+            }
+            pid = stat.ppid;
+        }
+        None
+    }
+
+    /// What sudo was given, and what was set since: `sudo NAME=value build-mem …`, `sudo env …`, a root shell.
+    fn merged_with(&self, ours: &Environment) -> Environment {
+        let mut merged = self.environment.clone();
+        for (name, value) in ours {
+            let is_one_of = |names: &[&str]| names.iter().any(|one| *one == name);
+            let is_sudos = is_one_of(&ADDED_BY_SUDO)
+                || (is_one_of(&REWRITTEN_BY_SUDO) && !self.sets_by_argument(name));
+            if !is_sudos {
+                merged.insert(name.clone(), value.clone());
+            }
+        }
+        merged
+    }
+
+    fn sets_by_argument(&self, name: &OsStr) -> bool {
+        self.arguments.iter().any(|argument| {
+            let rest = argument.as_bytes().strip_prefix(name.as_bytes());
+            rest.is_some_and(|rest| rest.starts_with(b"="))
+        })
+    }
+}
+
+/// The strings in a file such as `/proc/<pid>/environ`: each ends with a NUL byte.
+fn strings_of(bytes: &[u8]) -> Vec<OsString> {
+    bytes
+        .split(|byte| *byte == 0)
+        .filter(|string| !string.is_empty())
+        .map(|string| OsStr::from_bytes(string).to_owned())
+        .collect()
+}
+
+fn variable_of(text: &OsStr) -> Option<(OsString, OsString)> {
+    let bytes = text.as_bytes();
+    let equals = bytes.iter().position(|byte| *byte == b'=')?;
+    let part = |bytes| OsStr::from_bytes(bytes).to_owned();
+    Some((part(&bytes[..equals]), part(&bytes[equals + 1..])))
+}
+
 /// Makes an open file `owner`'s, if we are root and it is not.
 pub(super) fn give(file: impl AsFd, owner: &Credentials) -> io::Result<()> {
     if !geteuid().is_root() {
@@ -333,11 +448,7 @@ impl Ids {
     }
 }
 
-fn choose<'a>(
-    user: Option<&'a str>,
-    environment: &HashMap<OsString, OsString>,
-    ids: Ids,
-) -> Choice<'a> {
+fn choose<'a>(user: Option<&'a str>, environment: &Environment, ids: Ids) -> Choice<'a> {
     let number = |name: &str| -> Option<u32> {
         let number = environment.get(OsStr::new(name))?.to_str()?.parse().ok()?;
         // (uid_t)-1 means "leave it" to setresuid(2): not a user.
@@ -381,8 +492,239 @@ fn groups_of(name: &str, gid: Gid) -> Result<Vec<Gid>, Problem> {
         .collect())
 }
 
-fn sorted(environment: HashMap<OsString, OsString>) -> Vec<(OsString, OsString)> {
+fn sorted(environment: Environment) -> Vec<(OsString, OsString)> {
     let mut list: Vec<_> = environment.into_iter().collect();
     list.sort_by(|(a, _), (b, _)| a.as_bytes().cmp(b.as_bytes()));
     list
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::fs::fstat;
+
+    use super::*;
+
+    fn environment(variables: &[(&str, &str)]) -> Environment {
+        variables
+            .iter()
+            .map(|(name, value)| (OsString::from(name), OsString::from(value)))
+            .collect()
+    }
+
+    fn ids(real: u32, effective: u32) -> Ids {
+        Ids {
+            real: Uid::from_raw(real),
+            effective: Uid::from_raw(effective),
+        }
+    }
+
+    /// Someone that no test runs as.
+    fn someone() -> Invoker {
+        Invoker {
+            credentials: Credentials {
+                uid: Uid::from_raw(54_321),
+                gid: Gid::from_raw(54_322),
+                groups: vec![Gid::from_raw(54_322)],
+            },
+            name: Some("ada".to_owned()),
+            home: Some("/home/ada".into()),
+            shell: Some("/bin/zsh".into()),
+        }
+    }
+
+    fn text_of(environment: Environment) -> Vec<String> {
+        sorted(environment)
+            .into_iter()
+            .map(|(name, value)| format!("{}={}", name.display(), value.display()))
+            .collect()
+    }
+
+    #[test]
+    fn sudos_word_counts_for_root_only() {
+        let sudo = environment(&[("SUDO_UID", "1000"), ("SUDO_GID", "1001")]);
+        let caller = Choice::Sudo {
+            uid: Uid::from_raw(1000),
+            gid: Some(Gid::from_raw(1001)),
+        };
+        assert_eq!(choose(None, &sudo, ids(0, 0)), caller);
+        assert_eq!(choose(None, &sudo, ids(7, 7)), Choice::Current);
+        assert_eq!(choose(None, &environment(&[]), ids(0, 0)), Choice::Current);
+        assert_eq!(choose(Some("ada"), &sudo, ids(0, 0)), Choice::Named("ada"));
+    }
+
+    #[test]
+    fn a_number_that_is_none_is_not_believed() {
+        for odd in ["", "x", "-1", "4294967295", "99999999999", "10 "] {
+            let sudo = environment(&[("SUDO_UID", odd)]);
+            assert_eq!(choose(None, &sudo, ids(0, 0)), Choice::Current, "{odd}");
+        }
+    }
+
+    #[test]
+    fn a_set_user_id_program_acts_for_its_caller_whatever_the_environment_says() {
+        let sudo = environment(&[("SUDO_UID", "0")]);
+        let Choice::Sudo { uid, gid: _ } = choose(Some("root"), &sudo, ids(1000, 0)) else {
+            panic!("it believed the environment");
+        };
+        assert_eq!(uid, Uid::from_raw(1000));
+    }
+
+    #[test]
+    fn an_unknown_user_is_refused() {
+        let problem = Invoker::resolve(Some("no-such-user"), &environment(&[])).unwrap_err();
+        assert_eq!(problem.what, "there is no user `no-such-user`");
+    }
+
+    #[test]
+    fn without_a_change_of_user_the_environment_is_ours() {
+        let invoker = Invoker::resolve(None, &environment(&[])).unwrap();
+        let ours = environment(&[("SUDO_ASKPASS", "/x"), ("HOME", "/odd")]);
+        let restored = invoker.restored_environment(&ours, None);
+        assert_eq!(restored.variables, sorted(ours));
+        assert_eq!(restored.note, None);
+    }
+
+    #[test]
+    fn without_sudos_own_environment_roots_values_become_the_users() {
+        let ours = environment(&[
+            ("HOME", "/root"),
+            ("LANG", "C"),
+            ("LOGNAME", "root"),
+            ("MAIL", "/var/mail/root"),
+            ("PATH", "/sbin:/bin"),
+            ("SHELL", "/bin/fish"),
+            ("SUDO_ASKPASS", "/ask"),
+            ("SUDO_COMMAND", "/bin/build-mem"),
+            ("SUDO_UID", "54321"),
+            ("USER", "root"),
+        ]);
+        assert_eq!(
+            text_of(someone().guessed_environment(&ours)),
+            [
+                "HOME=/home/ada",
+                "LANG=C",
+                "LOGNAME=ada",
+                "MAIL=/var/mail/ada",
+                "PATH=/sbin:/bin",
+                // Not root's: the user's own choice.
+                "SHELL=/bin/fish",
+                "SUDO_ASKPASS=/ask",
+                "USER=ada",
+            ]
+        );
+        let restored = someone().restored_environment(&ours, None);
+        assert!(restored.note.unwrap().why.contains("`PATH` is sudo's"));
+    }
+
+    #[test]
+    fn sudos_own_environment_is_the_users() {
+        let call = SudoCall {
+            arguments: ["sudo", "LOGNAME=chosen", "A=new", "build-mem"]
+                .map(OsString::from)
+                .to_vec(),
+            environment: environment(&[
+                ("A", "old"),
+                ("HOME", "/home/ada"),
+                ("LOGNAME", "ada"),
+                ("NVM_DIR", "/home/ada/.nvm"),
+                ("PATH", "/home/ada/bin:/bin"),
+            ]),
+        };
+        let ours = environment(&[
+            ("A", "new"),
+            ("HOME", "/root"),
+            ("LOGNAME", "chosen"),
+            ("MAIL", "/var/mail/root"),
+            ("PATH", "/sbin:/bin"),
+            ("SUDO_UID", "54321"),
+            ("SUDO_USER", "ada"),
+        ]);
+        let restored = someone().restored_environment(&ours, Some(&call));
+        assert_eq!(restored.note, None);
+        assert_eq!(
+            text_of(restored.variables.into_iter().collect()),
+            [
+                "A=new",
+                "HOME=/home/ada",
+                "LOGNAME=chosen",
+                "NVM_DIR=/home/ada/.nvm",
+                "PATH=/home/ada/bin:/bin",
+            ]
+        );
+    }
+
+    #[test]
+    fn another_user_does_not_get_the_callers_environment() {
+        let call = SudoCall {
+            arguments: Vec::new(),
+            environment: environment(&[("TOKEN", "secret")]),
+        };
+        let ours = environment(&[("SUDO_UID", "1000")]);
+        let restored = someone().restored_environment(&ours, Some(&call));
+        assert!(!restored.variables.iter().any(|(name, _)| name == "TOKEN"));
+    }
+
+    #[test]
+    fn sudo_is_found_among_the_ancestors() {
+        let proc = tempfile::tempdir().unwrap();
+        let process = |pid: i32, name: &str, parent: i32| {
+            let folder = proc.path().join(pid.to_string());
+            fs::create_dir(&folder).unwrap();
+            // proc_pid_stat(5), as a real one.
+            let rest = "1 1 0 -1 4194560 0 0 0 0 0 0 0 0 20 0 1 0 1 1 1 18446744073709551615 1 1 1 1 1 0 0 0 0 0 0 0 17 0 0 0 0 0 0 1 1 1 1 1 1 1 0";
+            fs::write(
+                folder.join("stat"),
+                format!("{pid} ({name}) S {parent} {rest}\n"),
+            )
+            .unwrap();
+            folder
+        };
+        process(1, "init", 0);
+        let sudo = process(10, "sudo", 1);
+        fs::write(sudo.join("cmdline"), b"sudo\0-n\0build-mem\0").unwrap();
+        fs::write(sudo.join("environ"), b"A=1=2\0odd\0B=\xff\0").unwrap();
+        process(11, "sh -c (a) b", 10);
+        let found = SudoCall::find_from(proc.path(), 11).unwrap();
+        assert_eq!(found.arguments, ["sudo", "-n", "build-mem"]);
+        assert_eq!(found.environment.len(), 2);
+        assert_eq!(found.environment[OsStr::new("A")], "1=2");
+        assert_eq!(SudoCall::find_from(proc.path(), 1), None);
+    }
+
+    #[test]
+    #[ignore = "needs root: cargo xtask test"]
+    fn acting_as_a_user_has_this_users_rights_in_one_thread_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().to_owned();
+        let nobody = Invoker {
+            credentials: Credentials {
+                uid: Uid::from_raw(65534),
+                gid: Gid::from_raw(65534),
+                groups: Vec::new(),
+            },
+            ..someone()
+        };
+        let outcome = nobody.act_as(|| {
+            fs::write(path.join("file"), "").map_err(|error| Problem::new("denied").because(error))
+        });
+        assert!(
+            outcome
+                .unwrap_err()
+                .to_string()
+                .contains("Permission denied")
+        );
+        assert!(geteuid().is_root());
+        let made = nobody
+            .act_as(|| tempfile::tempfile().map_err(|error| Problem::new("denied").because(error)));
+        assert_eq!(fstat(made.unwrap()).unwrap().st_uid, 65534);
+    }
+
+    #[test]
+    #[ignore = "needs root: cargo xtask test"]
+    fn a_file_of_ours_becomes_the_users() {
+        let file = tempfile::tempfile().unwrap();
+        someone().own(&file).unwrap();
+        let stat = fstat(&file).unwrap();
+        assert_eq!((stat.st_uid, stat.st_gid), (54_321, 54_322));
+    }
 }
