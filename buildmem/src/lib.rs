@@ -3,9 +3,12 @@
 //! A run is a sequence of [events](event::Event); everything that is said about a build is a fold over it.
 //! `docs/architecture.md` has the map of the modules and the rules between them.
 
+pub mod capability;
 pub mod command_line;
 pub mod config;
+pub mod diagnosis;
 pub mod event;
+
 pub mod ids;
 pub mod observe;
 pub mod problem;
