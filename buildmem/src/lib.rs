@@ -8,6 +8,7 @@ pub mod command_line;
 pub mod config;
 pub mod diagnosis;
 pub mod event;
+pub mod export;
 
 pub mod ids;
 pub mod observe;
