@@ -9,7 +9,6 @@ pub mod config;
 pub mod diagnosis;
 pub mod event;
 pub mod export;
-
 pub mod ids;
 pub mod observe;
 pub mod problem;
