@@ -5,10 +5,13 @@
 
 pub mod attribution;
 pub mod automatic_stages;
+pub mod capability;
 pub mod command_line;
 pub mod config;
+pub mod diagnosis;
 pub mod event;
 pub mod exit_code;
+pub mod export;
 pub mod ids;
 pub mod launch;
 pub mod observe;

@@ -323,13 +323,18 @@ fn where_an_escaped_process_went_has_a_peak_too() {
 #[ignore = "needs root and a writable cgroup: cargo xtask test"]
 fn a_sample_costs_microseconds() {
     let mut leaf = leaf();
-    leaf.sample().unwrap();
-    let rounds = 2000;
-    let started = Instant::now();
-    for _ in 0..rounds {
-        leaf.sample().unwrap();
-    }
-    let each = started.elapsed() / rounds;
-    println!("one sample of the cgroup: {each:?}");
-    assert!(each < Duration::from_millis(1), "{each:?}");
+    // The least of several rounds: other work on the machine only adds to it.
+    let batch = 100;
+    let least = (0..50)
+        .map(|_| {
+            let started = Instant::now();
+            for _ in 0..batch {
+                leaf.sample().unwrap();
+            }
+            started.elapsed() / batch
+        })
+        .min()
+        .unwrap();
+    println!("one sample of the cgroup: {least:?}");
+    assert!(least < Duration::from_millis(1), "{least:?}");
 }

@@ -269,18 +269,23 @@ mod tests {
     }
 
     #[test]
-    #[ignore = "needs root and a writable cgroup: cargo xtask test"]
+    #[ignore = "measures time: cargo xtask test"]
     fn a_read_costs_microseconds() {
         let mut reader = ProcReader::new(Path::new("/proc")).unwrap();
         let own = Tgid(std::process::id());
+        // The least of several rounds: other work on the machine only adds to it.
         let mut cost = |name: &str, read: &mut dyn FnMut(&mut ProcReader)| {
-            let started = Instant::now();
-            for _ in 0..1000 {
-                read(&mut reader);
-            }
-            let each = started.elapsed() / 1000;
-            println!("{name}: {each:?}");
-            each
+            let batch = 100;
+            let least = (0..20).map(|_| {
+                let started = Instant::now();
+                for _ in 0..batch {
+                    read(&mut reader);
+                }
+                started.elapsed() / batch
+            });
+            let least = least.min().unwrap();
+            println!("{name}: {least:?}");
+            least
         };
         let rss = cost("statm", &mut |reader| {
             reader.rss(own).unwrap();

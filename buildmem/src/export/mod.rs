@@ -1,0 +1,4 @@
+//! What was measured, in the forms that people and programs read. Each is a function from a plain value to a
+//! writer.
+
+pub mod doctor;
