@@ -9,17 +9,21 @@ const DEFAULT_WIDTH: usize = 100;
 /// A line longer than this is hard to follow.
 const GREATEST_WIDTH: usize = 140;
 
-/// The colours to use: by `--color`, then `NO_COLOR`, `CLICOLOR_FORCE` and `TERM`, then what it is shown on.
+/// The colours to use, see [`is_wanted`].
 pub fn palette(color: Color, on_terminal: bool) -> Palette {
+    if is_wanted(color, on_terminal) { Palette::colored() } else { Palette::plain() }
+}
+
+/// Whether to use colours: by `--color`, then `NO_COLOR`, `CLICOLOR_FORCE` and `TERM`, then what it is shown on.
+pub fn is_wanted(color: Color, on_terminal: bool) -> bool {
     let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    let colored = match color {
+    match color {
         Color::Always => true,
         Color::Never => false,
         Color::Auto if set("NO_COLOR") => false,
         Color::Auto if set("CLICOLOR_FORCE") => true,
         Color::Auto => on_terminal && std::env::var_os("TERM").is_none_or(|term| term != "dumb"),
-    };
-    if colored { Palette::colored() } else { Palette::plain() }
+    }
 }
 
 /// The width of the terminal that our stderr is.

@@ -1,0 +1,34 @@
+//! `build-mem doctor`: what this host can measure, what each absence costs, and what mends it.
+
+use std::io::{self, IsTerminal as _, Write as _};
+
+use crate::capability::{Capabilities, Roots};
+use crate::cli::DoctorArgs;
+use crate::commands::color;
+use crate::export;
+use crate::observe::bpf::{Tracker, TrackerConfig};
+use crate::observe::host;
+use crate::problem::Problem;
+
+/// What doctor ends with when a run would not be complete.
+const NOT_COMPLETE: u8 = 1;
+
+/// Tries everything, and shows it.
+pub fn run(args: &DoctorArgs) -> Result<u8, Problem> {
+    let roots = Roots::default();
+    let page_size = host::facts(&roots.proc, &roots.root).page_size.bytes();
+    let try_ebpf = || Tracker::start(TrackerConfig { page_size, diagnostics: false }).map(drop);
+    let capabilities = Capabilities::detect(&roots, try_ebpf);
+    let mut text = Vec::new();
+    let written = if args.json {
+        export::doctor::write_json(&capabilities, &mut text)
+    } else if color::is_wanted(args.color, io::stdout().is_terminal()) {
+        export::doctor::write_text(&capabilities, &mut text)
+    } else {
+        export::doctor::write_text(&capabilities, &mut anstream::StripStream::new(&mut text))
+    };
+    written
+        .and_then(|()| io::stdout().write_all(&text))
+        .map_err(|error| Problem::new("cannot print what was found").because(error))?;
+    Ok(if capabilities.complete() { 0 } else { NOT_COMPLETE })
+}
