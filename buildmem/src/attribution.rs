@@ -446,14 +446,13 @@ impl Attribution {
             }
         }
         self.highest_usage = self.highest_usage.max(row.cgroup);
-        // `None < Some`: where the cgroup could be read, it decides.
-        let height = (row.cgroup, row.pss);
-        let higher = self
+        let sample = self.peak_sample(&row, cgroup);
+        if self
             .peak
             .as_ref()
-            .is_none_or(|peak| height > (peak.cgroup.map(|sample| sample.usage), peak.pss));
-        if higher {
-            self.peak = Some(self.peak_sample(&row, cgroup));
+            .is_none_or(|peak| sample.height() > peak.height())
+        {
+            self.peak = Some(sample);
         }
         self.samples += 1;
         self.rows.push(row);
@@ -801,6 +800,13 @@ impl Attribution {
 }
 
 impl PeakSample {
+    /// What makes a sample the peak: the cgroup's usage, where it could be read; else the sum of PSS. Among
+    /// equals, as on a plateau, the one with the freshest figures.
+    fn height(&self) -> (Option<ByteSize>, Option<ByteSize>, ByteSize) {
+        let usage = self.cgroup.map(|sample| sample.usage);
+        (usage, usage.is_none().then_some(self.pss), self.pss_read)
+    }
+
     fn composition(&self) -> Option<Composition> {
         let CgroupSample { usage, composition } = self.cgroup?;
         let CgroupComposition {

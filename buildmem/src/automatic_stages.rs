@@ -112,6 +112,9 @@ struct Lifetime {
 /// A child that lives shorter than this part of the build is a helper (`mkdir`, `git rev-parse`), not a stage.
 const LEAST_SHARE_OF_BUILD: u64 = 100;
 
+/// Children that cover less than one part in this many of the build are a start-up phase, not its stages.
+const LEAST_COVERAGE: u64 = 2;
+
 /// More sequential children than that are the steps of a script, not stages that a person would name.
 const MOST_AUTOMATIC_STAGES: usize = 12;
 
@@ -122,12 +125,11 @@ fn find_automatic(processes: &[Lifetime]) -> Vec<(ProcessId, String)> {
     let Some(root) = processes.first() else {
         return Vec::new();
     };
-    let whole = root.ended.saturating_sub(root.started);
+    let whole = root.lived();
     let mut children: BTreeMap<ProcessId, Vec<&Lifetime>> = BTreeMap::new();
     for process in processes {
-        let lived = process.ended.saturating_sub(process.started);
         if let Some(parent) = process.parent
-            && lived.saturating_mul(LEAST_SHARE_OF_BUILD) >= whole
+            && process.lived().saturating_mul(LEAST_SHARE_OF_BUILD) >= whole
         {
             children.entry(parent).or_default().push(process);
         }
@@ -146,7 +148,11 @@ fn find_automatic(processes: &[Lifetime]) -> Vec<(ProcessId, String)> {
     let sequential = in_order
         .windows(2)
         .all(|pair| pair[0].ended <= pair[1].started);
-    if !sequential || in_order.len() > MOST_AUTOMATIC_STAGES {
+    let covered: u64 = in_order.iter().map(|child| child.lived()).sum();
+    if !sequential
+        || in_order.len() > MOST_AUTOMATIC_STAGES
+        || covered.saturating_mul(LEAST_COVERAGE) < whole
+    {
         return Vec::new();
     }
     in_order
@@ -156,6 +162,10 @@ fn find_automatic(processes: &[Lifetime]) -> Vec<(ProcessId, String)> {
 }
 
 impl Lifetime {
+    fn lived(&self) -> u64 {
+        self.ended.saturating_sub(self.started)
+    }
+
     fn of(process: &Process, ended: BootTime) -> Self {
         Self {
             id: process.id,
@@ -194,6 +204,16 @@ mod tests {
         ]);
         let names: Vec<&str> = found.iter().map(|(_, name)| name.as_str()).collect();
         assert_eq!(names, ["p3", "p5"]);
+    }
+
+    #[test]
+    fn children_that_cover_little_of_the_build_are_no_stages() {
+        let start_up = [
+            lived(0, 0, 0, 1000),
+            lived(1, 0, 0, 100),
+            lived(2, 0, 100, 300),
+        ];
+        assert_eq!(find_automatic(&start_up), []);
     }
 
     #[test]

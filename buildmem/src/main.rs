@@ -13,7 +13,11 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version go to stdout and are no failure.
-            let code = if error.use_stderr() { exit_code::TOOL_FAILED } else { 0 };
+            let code = if error.use_stderr() {
+                exit_code::TOOL_FAILED
+            } else {
+                0
+            };
             // Whoever closed our output has no use for it.
             let _ = error.print();
             return code.into();
@@ -43,7 +47,12 @@ fn dispatch(cli: &Cli) -> Result<u8, Problem> {
 }
 
 fn print(problem: &Problem) {
-    let Problem { what, cause, help, kind: _ } = problem;
+    let Problem {
+        what,
+        cause,
+        help,
+        kind: _,
+    } = problem;
     eprintln!("error: {what}");
     if let Some(cause) = cause {
         eprintln!("cause: {cause}");

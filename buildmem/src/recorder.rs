@@ -53,7 +53,10 @@ impl Recorder {
     pub fn begin(file: File, header: &Header) -> io::Result<Self> {
         let output = BufWriter::new(Tracked { file, whole: 0 });
         let writer = RecordingWriter::begin(output, header)?;
-        Ok(Self { state: State::Writing(writer), pending: Vec::new() })
+        Ok(Self {
+            state: State::Writing(writer),
+            pending: Vec::new(),
+        })
     }
 
     /// Adds one event.
@@ -68,7 +71,9 @@ impl Recorder {
 
     /// Hands everything to the system, so that it survives the end of this process.
     pub fn flush(&mut self) {
-        let State::Writing(writer) = &mut self.state else { return };
+        let State::Writing(writer) = &mut self.state else {
+            return;
+        };
         match writer.flush() {
             Ok(()) => self.pending.clear(),
             Err(error) => self.fail(error),
@@ -82,7 +87,10 @@ impl Recorder {
             State::Writing(_) => None,
             State::Failed(error) => Some(error),
         };
-        Recorded { tail: self.pending, failure }
+        Recorded {
+            tail: self.pending,
+            failure,
+        }
     }
 
     /// Gives the file up, cut back to the last event that surely reached it.
@@ -108,7 +116,10 @@ mod tests {
     use crate::units::{BootTime, ByteSize};
 
     fn noted(nanos: u64) -> Event {
-        let note = Note { what: "x".into(), why: "y".repeat(1000) };
+        let note = Note {
+            what: "x".into(),
+            why: "y".repeat(1000),
+        };
         Event::new(BootTime::from_nanos(nanos), EventKind::Noted(note))
     }
 

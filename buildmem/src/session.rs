@@ -34,7 +34,6 @@ const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
 const SETTLE: Duration = Duration::from_millis(200);
 
 /// A measurement under way.
-#[derive(Debug)]
 pub struct Session {
     tracker: Tracker,
     leaf: Option<Leaf>,
@@ -53,7 +52,6 @@ pub struct Session {
 }
 
 /// What a session needs.
-#[derive(Debug)]
 pub struct Parts {
     /// Follows the processes.
     pub tracker: Tracker,
@@ -74,7 +72,15 @@ pub struct Parts {
 impl Session {
     /// Begins a measurement.
     pub fn new(parts: Parts) -> Self {
-        let Parts { tracker, leaf, sampler, recorder, tree, interval, started } = parts;
+        let Parts {
+            tracker,
+            leaf,
+            sampler,
+            recorder,
+            tree,
+            interval,
+            started,
+        } = parts;
         Self {
             tracker,
             leaf,
@@ -139,7 +145,9 @@ impl Session {
                 }
             };
             if let Some(signal) = signal {
-                self.record_now(EventKind::SignalForwarded { signal: signal.signal as i32 });
+                self.record_now(EventKind::SignalForwarded {
+                    signal: signal.signal as i32,
+                });
                 signal.forward(build)?;
             }
             if flushed.elapsed() >= FLUSH_INTERVAL {
@@ -176,7 +184,10 @@ impl Session {
         if let Some(leaf) = self.leaf.take()
             && let Err(problem) = leaf.remove()
         {
-            self.note(Note { what: "headline.cgroup".to_owned(), why: problem.to_string() });
+            self.note(Note {
+                what: "headline.cgroup".to_owned(),
+                why: problem.to_string(),
+            });
         }
         let cost = self.cost();
         self.record_now(EventKind::MeasurementEnded(cost));
@@ -190,7 +201,14 @@ impl Session {
 
     /// Takes over the kernel's events.
     fn drain(&mut self) {
-        let Self { tracker, tree, recorder, root, escaped, .. } = self;
+        let Self {
+            tracker,
+            tree,
+            recorder,
+            root,
+            escaped,
+            ..
+        } = self;
         tracker.drain(|event| {
             match (&event.event, &mut *root) {
                 (EventKind::Exited { tgid, .. }, Some((build, ended))) if tgid == build => {
@@ -208,23 +226,35 @@ impl Session {
     }
 
     fn sample(&mut self) {
-        let Self { sampler, tree, leaf, .. } = self;
+        let Self {
+            sampler,
+            tree,
+            leaf,
+            ..
+        } = self;
         // A cgroup that cannot be read leaves the sample without it; the report says so.
         let read_cgroup = || leaf.as_mut().and_then(|leaf| leaf.sample().ok());
-        let Some(event) = sampler.sample(tree, read_cgroup) else { return };
+        let Some(event) = sampler.sample(tree, read_cgroup) else {
+            return;
+        };
         if let EventKind::Sampled { cgroup, .. } = &event.event {
             self.usage = cgroup.map(|sample| sample.usage);
         }
         self.samples += 1;
         self.record(event);
-        let held = self.usage.unwrap_or_else(|| self.tree.live().filter_map(|p| p.current_pss()).sum());
+        let held = self
+            .usage
+            .unwrap_or_else(|| self.tree.live().filter_map(|p| p.current_pss()).sum());
         self.peak = self.peak.max(Some(held));
     }
 
     fn status_line(&self) -> String {
         let stages = self.tree.stages();
         let status = Status {
-            stage: self.tree.current_stage().map(|stage| stages.name(Some(stage)).to_owned()),
+            stage: self
+                .tree
+                .current_stage()
+                .map(|stage| stages.name(Some(stage)).to_owned()),
             now: self.usage,
             peak: self.peak,
             processes: self.tree.live().len() as u64,
@@ -251,7 +281,10 @@ impl Session {
                 Err(error) if is_gone(&error) => Reading::missing("it ended when it was looked at"),
                 Err(error) => Reading::missing(error.to_string()),
             };
-            self.record_now(EventKind::LeftRunning { tgid, rss_high_water });
+            self.record_now(EventKind::LeftRunning {
+                tgid,
+                rss_high_water,
+            });
         }
     }
 
@@ -260,17 +293,26 @@ impl Session {
             Ok(losses) => {
                 for loss in losses {
                     let source = loss.source.to_owned();
-                    self.record_now(EventKind::Lost { source, count: loss.count });
+                    self.record_now(EventKind::Lost {
+                        source,
+                        count: loss.count,
+                    });
                 }
             }
             // Not to know whether anything was lost is a loss.
             Err(problem) => {
-                self.record_now(EventKind::Lost { source: problem.to_string(), count: 1 });
+                self.record_now(EventKind::Lost {
+                    source: problem.to_string(),
+                    count: 1,
+                });
             }
         }
         if let Some(error) = self.sampler.refused() {
             let why = format!("the PSS of some processes could not be read: {error}");
-            self.note(Note { what: "peak.processes[].pss_bytes".to_owned(), why });
+            self.note(Note {
+                what: "peak.processes[].pss_bytes".to_owned(),
+                why,
+            });
         }
     }
 
@@ -293,7 +335,9 @@ impl Session {
         let own = Tgid(std::process::id());
         ProfilerCost {
             sampler_cpu_s: self.sampler.cpu_time().as_secs_f64(),
-            total_cpu_s: own_cpu_time().saturating_sub(self.started_cpu).as_secs_f64(),
+            total_cpu_s: own_cpu_time()
+                .saturating_sub(self.started_cpu)
+                .as_secs_f64(),
             peak_rss: self.sampler.proc().high_water(own).unwrap_or_default(),
             samples: self.samples,
             samples_put_off: self.sampler.put_off(),

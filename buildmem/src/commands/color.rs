@@ -11,7 +11,11 @@ const GREATEST_WIDTH: usize = 140;
 
 /// The colours to use, see [`is_wanted`].
 pub fn palette(color: Color, on_terminal: bool) -> Palette {
-    if is_wanted(color, on_terminal) { Palette::colored() } else { Palette::plain() }
+    if is_wanted(color, on_terminal) {
+        Palette::colored()
+    } else {
+        Palette::plain()
+    }
 }
 
 /// Whether to use colours: by `--color`, then `NO_COLOR`, `CLICOLOR_FORCE` and `TERM`, then what it is shown on.

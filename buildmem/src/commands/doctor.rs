@@ -17,7 +17,13 @@ const NOT_COMPLETE: u8 = 1;
 pub fn run(args: &DoctorArgs) -> Result<u8, Problem> {
     let roots = Roots::default();
     let page_size = host::facts(&roots.proc, &roots.root).page_size.bytes();
-    let try_ebpf = || Tracker::start(TrackerConfig { page_size, diagnostics: false }).map(drop);
+    let try_ebpf = || {
+        Tracker::start(TrackerConfig {
+            page_size,
+            diagnostics: false,
+        })
+        .map(drop)
+    };
     let capabilities = Capabilities::detect(&roots, try_ebpf);
     let mut text = Vec::new();
     let written = if args.json {
@@ -30,5 +36,9 @@ pub fn run(args: &DoctorArgs) -> Result<u8, Problem> {
     written
         .and_then(|()| io::stdout().write_all(&text))
         .map_err(|error| Problem::new("cannot print what was found").because(error))?;
-    Ok(if capabilities.complete() { 0 } else { NOT_COMPLETE })
+    Ok(if capabilities.complete() {
+        0
+    } else {
+        NOT_COMPLETE
+    })
 }

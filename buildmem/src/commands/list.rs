@@ -13,13 +13,22 @@ use crate::units::ByteSize;
 pub fn run(args: &ListArgs) -> Result<u8, Problem> {
     let out_dir = OutDir::open(&args.out_dir)?;
     let labels = out_dir.labels().map_err(|error| {
-        Problem::new(format!("cannot read the folder `{}`", args.out_dir.display())).because(error)
+        Problem::new(format!(
+            "cannot read the folder `{}`",
+            args.out_dir.display()
+        ))
+        .because(error)
     })?;
     if labels.is_empty() {
         eprintln!("There is no recording in `{}`.", args.out_dir.display());
         return Ok(0);
     }
-    let widest = labels.iter().map(String::len).max().unwrap_or_default().max("LABEL".len());
+    let widest = labels
+        .iter()
+        .map(String::len)
+        .max()
+        .unwrap_or_default()
+        .max("LABEL".len());
     let mut text = format!(
         "{:widest$}  {:20}  {:>12}  {:>9}  {:20}  COMMAND\n",
         "LABEL", "STARTED", "PEAK", "DURATION", "VERDICT"
@@ -43,10 +52,10 @@ pub fn run(args: &ListArgs) -> Result<u8, Problem> {
 }
 
 fn line(report: &Report) -> String {
-    let peak = report
-        .headline
-        .bytes
-        .map_or_else(|| "-".to_owned(), |bytes| ByteSize::from_bytes(bytes).to_string());
+    let peak = report.headline.bytes.map_or_else(
+        || "-".to_owned(),
+        |bytes| ByteSize::from_bytes(bytes).to_string(),
+    );
     let duration = format!("{:.1} s", report.duration_s);
     let verdict = report.verdict.word();
     let command = crate::command_line::CommandLine::from_args(report.command.iter().cloned());

@@ -27,22 +27,34 @@ pub struct Project {
 /// Reads the project in the current folder.
 pub fn load(config: Option<&Path>) -> Result<Project, Problem> {
     let folder = std::env::current_dir().map_err(|error| {
-        Problem::new("cannot tell the current folder").because(error).help("change to the project's folder")
+        Problem::new("cannot tell the current folder")
+            .because(error)
+            .help("change to the project's folder")
     })?;
     let file = config.map_or_else(|| PathBuf::from(FILE_NAME), Path::to_owned);
     match read(&file) {
         Ok(text) => {
             let config = Config::parse(&text, &file.display().to_string())?;
-            Ok(Project { folder, config, preset: None })
+            Ok(Project {
+                folder,
+                config,
+                preset: None,
+            })
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound && config.is_none() => {
             let preset = detect_preset(read(Path::new("server/package.json")).ok().as_deref());
             let config = preset.map_or_else(|| Ok(Config::default()), Preset::config)?;
-            Ok(Project { folder, config, preset })
+            Ok(Project {
+                folder,
+                config,
+                preset,
+            })
         }
-        Err(error) => Err(Problem::new(format!("cannot read the config `{}`", file.display()))
-            .because(error)
-            .help("correct its path or permissions; `build-mem init` writes a new one")),
+        Err(error) => Err(
+            Problem::new(format!("cannot read the config `{}`", file.display()))
+                .because(error)
+                .help("correct its path or permissions; `build-mem init` writes a new one"),
+        ),
     }
 }
 
@@ -77,7 +89,12 @@ impl Project {
     /// What the build must leave.
     pub fn expectations(&self) -> Expectations {
         Expectations {
-            artifacts: self.config.verify_artifacts.iter().map(PathBuf::from).collect(),
+            artifacts: self
+                .config
+                .verify_artifacts
+                .iter()
+                .map(PathBuf::from)
+                .collect(),
             json_manifests_in: match self.preset {
                 Some(Preset::NextjsMonorepo) => Some(PathBuf::from("server/.next")),
                 None => None,

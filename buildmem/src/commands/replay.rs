@@ -27,12 +27,14 @@ pub fn replay(
             .because(error)
             .help("`build-mem list` shows the recordings that are there")
     };
+    file.rewind().map_err(|error| cannot_read(error.into()))?;
     let mut reader = RecordingReader::open(BufReader::new(&file)).map_err(cannot_read)?;
     let mut header = reader.header().clone();
     if let Some(rules) = rules {
         header.stages = rules;
     }
-    let mut search = StageSearch::new(&header.stages).map_err(|error| Problem::new(error.to_string()))?;
+    let mut search =
+        StageSearch::new(&header.stages).map_err(|error| Problem::new(error.to_string()))?;
     while !search.is_over()
         && let Some(event) = reader.next_event().map_err(cannot_read)?
     {

@@ -14,7 +14,12 @@ use crate::problem::Problem;
 
 /// Shows a recording.
 pub fn run(args: &ReportArgs) -> Result<u8, Problem> {
-    let rules = args.config.as_deref().map(load_config).transpose()?.map(|config| config.stages);
+    let rules = args
+        .config
+        .as_deref()
+        .map(load_config)
+        .transpose()?
+        .map(|config| config.stages);
     let (file, path) = open(args)?;
     let (report, table) = replay(file, &path, rules, &[])?;
     let mut text = Vec::new();
@@ -45,21 +50,28 @@ fn open(args: &ReportArgs) -> Result<(File, PathBuf), Problem> {
     }
     let out_dir = OutDir::open(&args.out_dir)?;
     let folder = args.out_dir.display();
-    let cannot_list =
-        |error: io::Error| Problem::new(format!("cannot read the folder `{folder}`")).because(error);
+    let cannot_list = |error: io::Error| {
+        Problem::new(format!("cannot read the folder `{folder}`")).because(error)
+    };
     let label = match &args.recording {
         Some(label) => label.to_string_lossy().into_owned(),
-        None => out_dir.labels().map_err(cannot_list)?.pop().ok_or_else(|| {
-            Problem::new(format!("there is no recording in `{folder}`"))
-                .help("measure a build first: `sudo build-mem run -- CMD`")
-        })?,
+        None => out_dir
+            .labels()
+            .map_err(cannot_list)?
+            .pop()
+            .ok_or_else(|| {
+                Problem::new(format!("there is no recording in `{folder}`"))
+                    .help("measure a build first: `sudo build-mem run -- CMD`")
+            })?,
     };
     check_label(&label)?;
-    let file = out_dir.open_file(RunFile::Recording, &label).map_err(|error| {
-        Problem::new(format!("there is no recording `{label}` in `{folder}`"))
-            .because(error)
-            .help("`build-mem list` shows the recordings that are there")
-    })?;
+    let file = out_dir
+        .open_file(RunFile::Recording, &label)
+        .map_err(|error| {
+            Problem::new(format!("there is no recording `{label}` in `{folder}`"))
+                .because(error)
+                .help("`build-mem list` shows the recordings that are there")
+        })?;
     Ok((file, out_dir.path_of(RunFile::Recording, &label)))
 }
 

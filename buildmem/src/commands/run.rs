@@ -18,7 +18,7 @@ use crate::event::{EventKind, ExitStatus, Note};
 use crate::exit_code;
 use crate::export;
 use crate::launch::clear;
-use crate::launch::credentials::Invoker;
+use crate::launch::credentials::{Invoker, RestoredEnvironment, SudoCall};
 use crate::launch::output::{Forward, OurStdio, Output};
 use crate::launch::signals::SignalStream;
 use crate::launch::start::{BuildCommand, BuildSpec, start};
@@ -84,11 +84,23 @@ impl Plan {
         let command = project.command(args)?;
         let label = match &args.label {
             Some(label) => label.clone(),
-            None => jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string(),
+            None => jiff::Timestamp::now()
+                .strftime("%Y%m%dT%H%M%SZ")
+                .to_string(),
         };
         check_label(&label)?;
-        let environment = invoker.restored_environment(environment);
-        Ok(Self { project, command, invoker, environment, label, host, notes: Vec::new() })
+        let sudo = SudoCall::find(Path::new(PROC));
+        let RestoredEnvironment { variables, note } =
+            invoker.restored_environment(environment, sudo.as_ref());
+        Ok(Self {
+            project,
+            command,
+            invoker,
+            environment: variables,
+            label,
+            host,
+            notes: note.into_iter().collect(),
+        })
     }
 
     /// What the report says of a run beside its events.
@@ -98,7 +110,9 @@ impl Plan {
             format: FORMAT.to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             label: self.label.clone(),
-            started_at: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            started_at: jiff::Timestamp::now()
+                .strftime("%Y-%m-%dT%H:%M:%SZ")
+                .to_string(),
             started: boot_time_now(),
             command: words
                 .into_iter()
@@ -118,11 +132,18 @@ impl Plan {
     }
 
     fn note(&mut self, what: &str, why: impl Into<String>) {
-        self.notes.push(Note { what: what.to_owned(), why: why.into() });
+        self.notes.push(Note {
+            what: what.to_owned(),
+            why: why.into(),
+        });
     }
 }
 
-async fn measure(args: &RunArgs, mut plan: Plan, mut tracker: Tracker) -> Result<(Report, u8), Problem> {
+async fn measure(
+    args: &RunArgs,
+    mut plan: Plan,
+    mut tracker: Tracker,
+) -> Result<(Report, u8), Problem> {
     let clear_plan = clear_plan(args, &plan)?;
     let out_dir = open_out_dir(args, &plan)?;
     let leaf = make_leaf(&mut plan);
@@ -130,6 +151,8 @@ async fn measure(args: &RunArgs, mut plan: Plan, mut tracker: Tracker) -> Result
         tracker.set_leaf(CgroupLeaf {
             hierarchy_id: leaf.hierarchy().id,
             cgroup_id: leaf.id(),
+            // The tracker learns it when the build moves in.
+            path: None,
         });
     }
     if args.force {
@@ -151,12 +174,22 @@ async fn measure(args: &RunArgs, mut plan: Plan, mut tracker: Tracker) -> Result
     let ours = OurStdio::of_this_process()?;
     let quiet = args.quiet || args.json_only;
     let terminal = Arc::new(Terminal::new(
-        ours.stderr.try_clone().map_err(|error| Problem::new("cannot copy stderr").because(error))?,
+        ours.stderr
+            .try_clone()
+            .map_err(|error| Problem::new("cannot copy stderr").because(error))?,
         ours.stdout.as_fd(),
         std::env::var_os("TERM").as_deref(),
-        if quiet { StatusLine::Off } else { StatusLine::Auto },
+        if quiet {
+            StatusLine::Off
+        } else {
+            StatusLine::Auto
+        },
     ));
-    let forward = if args.json_only { Forward::LogOnly } else { Forward::Passthrough };
+    let forward = if args.json_only {
+        Forward::LogOnly
+    } else {
+        Forward::Passthrough
+    };
     let (output, stdio) = Output::open(forward, ours, &terminal, log, &plan.invoker.credentials)?;
     let proc = ProcReader::new(Path::new(PROC))
         .map_err(|error| Problem::new(format!("cannot read `{PROC}`")).because(error))?;
@@ -200,7 +233,9 @@ async fn measure(args: &RunArgs, mut plan: Plan, mut tracker: Tracker) -> Result
         session.note(note);
     }
     let at_line_start = terminal.finish();
-    session.record_now(EventKind::Verified { checks: check_artifacts(&plan, status)? });
+    session.record_now(EventKind::Verified {
+        checks: check_artifacts(&plan, status)?,
+    });
     let recorded = session.finish();
     conclude(args, &plan, &out_dir, recording, recorded, at_line_start)
 }
@@ -224,7 +259,10 @@ fn conclude(
         });
     }
     for (file, written) in [
-        (RunFile::Timeline, write_timeline(out_dir, &plan.label, &table)),
+        (
+            RunFile::Timeline,
+            write_timeline(out_dir, &plan.label, &table),
+        ),
         (RunFile::Result, write_result(out_dir, &plan.label, &report)),
     ] {
         if let Err(error) = written {
@@ -248,14 +286,17 @@ fn clear_plan(args: &RunArgs, plan: &Plan) -> Result<Option<clear::ClearPlan>, P
         return Ok(None);
     }
     let paths: Vec<PathBuf> = paths.iter().map(PathBuf::from).collect();
-    plan.invoker.act_as(|| clear::check(&plan.project.folder, &paths)).map(Some)
+    plan.invoker
+        .act_as(|| clear::check(&plan.project.folder, &paths))
+        .map(Some)
 }
 
 fn open_out_dir(args: &RunArgs, plan: &Plan) -> Result<OutDir, Problem> {
     let credentials = &plan.invoker.credentials;
-    let owner = credentials
-        .differ_from_ours()
-        .then(|| Owner { uid: credentials.uid.as_raw(), gid: credentials.gid.as_raw() });
+    let owner = credentials.differ_from_ours().then(|| Owner {
+        uid: credentials.uid.as_raw(),
+        gid: credentials.gid.as_raw(),
+    });
     let out_dir = OutDir::create(&args.out_dir, owner)?;
     if out_dir.has(&plan.label) && !args.force {
         return Err(Problem::new(format!("there is a run `{}` already", plan.label)).help(format!(
@@ -273,7 +314,10 @@ fn make_leaf(plan: &mut Plan) -> Option<Leaf> {
             let what = "leftover cgroup of a killed run";
             match leftover.outcome {
                 Ok(_) => log::info!("{what} removed: {}", leftover.path),
-                Err(problem) => plan.note(what, format!("`{}` is still there: {problem}", leftover.path)),
+                Err(problem) => plan.note(
+                    what,
+                    format!("`{}` is still there: {problem}", leftover.path),
+                ),
             }
         }
         Leaf::create(&hierarchy)
@@ -289,18 +333,31 @@ fn make_leaf(plan: &mut Plan) -> Option<Leaf> {
 
 fn create(out_dir: &OutDir, file: RunFile, label: &str) -> Result<File, Problem> {
     out_dir.create_file(file, label).map_err(|error| {
-        Problem::new(format!("cannot make `{}`", out_dir.path_of(file, label).display()))
-            .because(error)
-            .help("choose another output folder with `--out-dir`")
+        Problem::new(format!(
+            "cannot make `{}`",
+            out_dir.path_of(file, label).display()
+        ))
+        .because(error)
+        .help("choose another output folder with `--out-dir`")
     })
 }
 
 fn clone(file: &File) -> Result<File, Problem> {
-    file.try_clone().map_err(|error| Problem::new("cannot keep the recording open").because(error))
+    file.try_clone()
+        .map_err(|error| Problem::new("cannot keep the recording open").because(error))
 }
 
-fn check_artifacts(plan: &Plan, status: ExitStatus) -> Result<Vec<crate::event::VerifyCheck>, Problem> {
-    plan.invoker.act_as(|| Ok(verify(&plan.project.folder, status, &plan.project.expectations())))
+fn check_artifacts(
+    plan: &Plan,
+    status: ExitStatus,
+) -> Result<Vec<crate::event::VerifyCheck>, Problem> {
+    plan.invoker.act_as(|| {
+        Ok(verify(
+            &plan.project.folder,
+            status,
+            &plan.project.expectations(),
+        ))
+    })
 }
 
 fn write_timeline(out_dir: &OutDir, label: &str, table: &TimelineTable) -> io::Result<()> {
@@ -337,7 +394,11 @@ fn print_summary(
             preset.name()
         )?;
     }
-    writeln!(text, "Files: {}", out_dir.path_of(RunFile::Result, &plan.label).display())?;
+    writeln!(
+        text,
+        "Files: {}",
+        out_dir.path_of(RunFile::Result, &plan.label).display()
+    )?;
     stderr.lock().write_all(&text)
 }
 

@@ -24,5 +24,7 @@ pub fn run(args: &StageArgs) -> Result<u8, Problem> {
         io::ErrorKind::NotFound => ProblemKind::NotFound,
         _ => ProblemKind::NotExecutable,
     };
-    Err(Problem::new(format!("cannot run `{}`", program.display())).because(error).kind(kind))
+    Err(Problem::new(format!("cannot run `{}`", program.display()))
+        .because(error)
+        .kind(kind))
 }
