@@ -207,3 +207,208 @@ fn left_for(
     });
     (!below).then_some(path)
 }
+
+#[cfg(test)]
+mod tests {
+    use buildmem_common::CGROUP_PATH_CAPACITY;
+    use proptest::prelude::*;
+    use zerocopy::IntoBytes as _;
+
+    use super::*;
+
+    fn context() -> DecodeContext {
+        DecodeContext {
+            page_size: 4096,
+            leaf: None,
+        }
+    }
+
+    fn header(kind: u32, flags: u32) -> RecordHeader {
+        RecordHeader {
+            kind,
+            flags,
+            boot_ns: 5,
+            tgid: 1000,
+            pid: 10,
+        }
+    }
+
+    fn decoded(bytes: &[u8]) -> EventKind {
+        let event = decode(bytes, &mut context()).unwrap().unwrap();
+        assert_eq!(event.at, BootTime::from_nanos(5));
+        event.event
+    }
+
+    /// The peak of an exit with these figures, in pages.
+    fn peak(flags: u32, mm: u64, maxrss: u64, inherited: u64) -> Reading<ByteSize> {
+        let record = ExitRecord {
+            header: header(kind::EXIT, flags),
+            mm_high_water_pages: mm,
+            signal_maxrss_pages: maxrss,
+            exec_maxrss_pages: inherited,
+            wait_status: 0x0300,
+            reserved: 0,
+        };
+        match decoded(record.as_bytes()) {
+            EventKind::Exited {
+                tgid: Tgid(10),
+                status: ExitStatus::Code(3),
+                rss_high_water,
+            } => rss_high_water,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn known(pages: u64, source: &'static str) -> Reading<ByteSize> {
+        Reading::known(ByteSize::from_bytes(pages * 4096), source)
+    }
+
+    #[test]
+    fn the_address_spaces_own_mark_is_preferred_to_the_inherited_one() {
+        let flags = flag::HAS_MM | flag::EXECED;
+        assert_eq!(peak(flags, 7, 100, 100), known(7, "mm->hiwater_rss"));
+    }
+
+    #[test]
+    fn without_an_address_space_the_mark_is_known_only_above_what_was_inherited() {
+        assert_eq!(
+            peak(flag::EXECED, 0, 101, 100),
+            known(101, "signal->maxrss")
+        );
+        // A forked image that never called exec inherited nothing.
+        assert_eq!(peak(0, 0, 3, 0), known(3, "signal->maxrss"));
+        let Reading::Missing(why) = peak(flag::EXECED, 0, 25600, 25600) else {
+            panic!("a mark that may be an ancestor's was taken for the process's own");
+        };
+        assert!(why.starts_with("not above the 100.00 MiB that"), "{why}");
+    }
+
+    #[test]
+    fn a_process_in_its_parents_address_space_has_no_mark() {
+        for flags in [flag::SHARES_MM, flag::SHARES_MM | flag::HAS_MM] {
+            assert_eq!(peak(flags, 50, 60, 0).value(), None);
+        }
+    }
+
+    #[test]
+    fn what_could_not_be_read_is_missing_and_not_zero() {
+        assert_eq!(peak(flag::HAS_MM, 0, 0, 0).value(), None);
+        assert_eq!(peak(0, 0, 0, 0).value(), None);
+    }
+
+    #[test]
+    fn an_exec_tells_the_peak_of_the_image_that_it_ended() {
+        let ended = |flags, maxrss, previous| {
+            let record = ExecRecord {
+                header: header(kind::EXEC, flags),
+                signal_maxrss_pages: maxrss,
+                previous_exec_maxrss_pages: previous,
+                argv_bytes: 5,
+                argv_len: 5,
+                reserved: 0,
+            };
+            let bytes = [record.as_bytes(), b"cc\0-c"].concat();
+            match decoded(&bytes) {
+                EventKind::Execed {
+                    tgid: Tgid(10),
+                    argv,
+                    ended_image,
+                } => {
+                    assert_eq!(argv, CommandLine::from_args(["cc", "-c"]));
+                    ended_image
+                }
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(ended(0, 9, 0), known(9, "signal->maxrss"));
+        assert_eq!(ended(flag::EXECED, 9, 8), known(9, "signal->maxrss"));
+        assert_eq!(ended(flag::EXECED, 9, 9).value(), None);
+        assert_eq!(ended(flag::SHARES_MM, 9, 0).value(), None);
+    }
+
+    #[test]
+    fn a_process_outside_the_pid_namespace_goes_by_its_first_number() {
+        let record = ForkRecord {
+            header: header(kind::FORK, flag::SHARES_MM),
+            parent_tgid: 77,
+            parent_pid: 0,
+        };
+        let expected = EventKind::Forked {
+            parent: Tgid(77),
+            child: Tgid(10),
+            shares_mm: true,
+        };
+        assert_eq!(decoded(record.as_bytes()), expected);
+    }
+
+    fn attach(hierarchy_id: u32, cgroup_id: u64, text: &str) -> CgroupAttachRecord {
+        let mut path = [0; CGROUP_PATH_CAPACITY];
+        path[..text.len()].copy_from_slice(text.as_bytes());
+        CgroupAttachRecord {
+            header: header(kind::CGROUP_ATTACH, 0),
+            cgroup_id,
+            hierarchy_id,
+            path_len: u32::try_from(text.len()).unwrap(),
+            path,
+        }
+    }
+
+    #[test]
+    fn only_a_move_out_of_the_leaf_is_told() {
+        let mut context = context();
+        let left_for = |record: CgroupAttachRecord, context: &mut DecodeContext| {
+            decode(record.as_bytes(), context)
+                .unwrap()
+                .map(|event| match event.event {
+                    EventKind::CgroupLeft { cgroup, .. } => cgroup,
+                    other => panic!("{other:?}"),
+                })
+        };
+        assert_eq!(left_for(attach(4, 1, "/a"), &mut context), None);
+        context.leaf = Some(CgroupLeaf {
+            hierarchy_id: 4,
+            cgroup_id: 2,
+            path: None,
+        });
+        assert_eq!(left_for(attach(4, 2, "/leaf"), &mut context), None);
+        assert_eq!(
+            left_for(attach(5, 3, "/other/hierarchy"), &mut context),
+            None
+        );
+        assert_eq!(left_for(attach(4, 3, "/leaf/below"), &mut context), None);
+        for elsewhere in ["/leaf2", "/", "/scope"] {
+            let left = left_for(attach(4, 3, elsewhere), &mut context);
+            assert_eq!(left.as_deref(), Some(elsewhere));
+        }
+    }
+
+    #[test]
+    fn a_record_of_the_wrong_length_is_an_error() {
+        let fork = header(kind::FORK, 0);
+        let wrong = Err(DecodeError::WrongLength { kind: 1, len: 24 });
+        assert_eq!(decode(fork.as_bytes(), &mut context()), wrong);
+        let unknown = header(99, 0);
+        let wrong = Err(DecodeError::UnknownKind(99));
+        assert_eq!(decode(unknown.as_bytes(), &mut context()), wrong);
+        let mut path = attach(0, 0, "");
+        path.path_len = 257;
+        assert!(decode(path.as_bytes(), &mut context()).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(
+            kind in 0_u32..8,
+            rest in prop::collection::vec(any::<u8>(), 0..400),
+            page_size in any::<u64>(),
+        ) {
+            let mut bytes = kind.to_ne_bytes().to_vec();
+            bytes.extend(rest);
+            let leaf = Some(CgroupLeaf { hierarchy_id: 0, cgroup_id: 0, path: Some(String::new()) });
+            let mut context = DecodeContext { page_size, leaf };
+            for len in [bytes.len(), 24, 32, 48, 56, 64, 3] {
+                let _ = decode(&bytes[..len.min(bytes.len())], &mut context);
+            }
+        }
+    }
+}

@@ -6,5 +6,5 @@ pub mod decode;
 mod missed;
 pub mod offsets;
 
-pub use attach::{Tracker, TrackerConfig};
+pub use attach::{LostCount, Tracker, TrackerConfig};
 pub use decode::CgroupLeaf;

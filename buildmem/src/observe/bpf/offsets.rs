@@ -51,8 +51,10 @@ pub fn find_offsets(bytes: &[u8]) -> Result<Offsets, OffsetsError> {
         upid_size: upid.record.size_or_type,
         upid_nr: upid.offset("nr")?,
         upid_ns: upid.offset("ns")?,
-        pid_namespace_inum: namespace.offset
-            + btf.structure_of(&namespace, "ns_common")?.offset("inum")?,
+        pid_namespace_inum: sum(
+            namespace.offset,
+            btf.structure_of(&namespace, "ns_common")?.offset("inum")?,
+        )?,
         cgroup_kn: cgroup.offset("kn")?,
         cgroup_root: cgroup.offset("root")?,
         kernfs_node_id: btf.structure("kernfs_node")?.offset("id")?,
@@ -77,13 +79,13 @@ fn resident_counters(btf: &Btf, mm: &Structure) -> Result<ResidentCounters, Offs
     if btf.resolve(rss_stat.type_id)?.kind == kind::ARRAY {
         let counter = btf.structure("percpu_counter")?;
         Ok(ResidentCounters {
-            first: rss_stat.offset + counter.offset("count")?,
+            first: sum(rss_stat.offset, counter.offset("count")?)?,
             stride: counter.record.size_or_type,
         })
     } else {
         let counts = btf.structure_of(&rss_stat, "mm_rss_stat")?;
         Ok(ResidentCounters {
-            first: rss_stat.offset + counts.offset("count")?,
+            first: sum(rss_stat.offset, counts.offset("count")?)?,
             stride: ATOMIC_LONG_SIZE,
         })
     }
@@ -332,6 +334,9 @@ impl Structure<'_> {
         let mut to_search = vec![(self.record, 0_u32)];
         for _ in 0..MOST_STEPS {
             let (record, base) = to_search.pop().ok_or_else(missing)?;
+            if to_search.len() > MOST_STEPS {
+                break;
+            }
             if !matches!(record.kind, kind::STRUCT | kind::UNION) {
                 continue;
             }
@@ -342,7 +347,7 @@ impl Structure<'_> {
                 if record.has_bit_fields {
                     bits &= 0x00ff_ffff;
                 }
-                let offset = base.checked_add(bits / 8).ok_or(OffsetsError::Invalid)?;
+                let offset = sum(base, bits / 8)?;
                 if name == 0 {
                     to_search.push((self.btf.resolve(type_id)?, offset));
                 } else if self.btf.is_named(&Record { name, ..record }, field) {
@@ -361,6 +366,10 @@ const MEMBER_SIZE: usize = 12;
 /// Bytes of a function's parameter: name, type.
 const PARAMETER_SIZE: usize = 8;
 
+fn sum(offset: u32, further: u32) -> Result<u32, OffsetsError> {
+    offset.checked_add(further).ok_or(OffsetsError::Invalid)
+}
+
 /// The little-endian word at `offset`.
 fn word(bytes: &[u8], offset: usize) -> Result<u32, OffsetsError> {
     bytes
@@ -368,4 +377,221 @@ fn word(bytes: &[u8], offset: usize) -> Result<u32, OffsetsError> {
         .and_then(|rest| rest.first_chunk::<4>())
         .map(|bytes| u32::from_le_bytes(*bytes))
         .ok_or(OffsetsError::Invalid)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// BTF put together by hand.
+    #[derive(Default)]
+    struct Writer {
+        types: Vec<u8>,
+        strings: Vec<u8>,
+        count: u32,
+    }
+
+    impl Writer {
+        fn new() -> Self {
+            Self {
+                strings: vec![0],
+                ..Self::default()
+            }
+        }
+
+        fn string(&mut self, text: &str) -> u32 {
+            if text.is_empty() {
+                return 0;
+            }
+            let start = u32::try_from(self.strings.len()).unwrap();
+            self.strings.extend(text.as_bytes());
+            self.strings.push(0);
+            start
+        }
+
+        fn words(&mut self, words: &[u32]) {
+            self.types
+                .extend(words.iter().flat_map(|word| word.to_le_bytes()));
+        }
+
+        /// Adds a record, and gives its number.
+        fn record(&mut self, name: &str, kind: u32, count: usize, last: u32, body: &[u32]) -> u32 {
+            let name = self.string(name);
+            let count = u32::try_from(count).unwrap();
+            self.words(&[name, kind << 24 | count, last]);
+            self.words(body);
+            self.count += 1;
+            self.count
+        }
+
+        /// Adds a structure of members with name, type and offset in bytes.
+        fn structure(&mut self, name: &str, size: u32, members: &[(&str, u32, u32)]) -> u32 {
+            let body: Vec<u32> = members
+                .iter()
+                .flat_map(|(name, type_id, offset)| [self.string(name), *type_id, offset * 8])
+                .collect();
+            self.record(name, kind::STRUCT, members.len(), size, &body)
+        }
+
+        /// Adds a tracepoint whose arguments have these types.
+        fn tracepoint(&mut self, name: &str, arguments: &[u32]) {
+            let body: Vec<u32> = [0]
+                .iter()
+                .chain(arguments)
+                .flat_map(|id| [0, *id])
+                .collect();
+            let function = self.record("", kind::FUNC_PROTO, arguments.len() + 1, 0, &body);
+            let pointer = self.record("", kind::PTR, 0, function, &[]);
+            self.record(&format!("btf_trace_{name}"), kind::TYPEDEF, 0, pointer, &[]);
+        }
+
+        fn finish(self) -> Vec<u8> {
+            let types = u32::try_from(self.types.len()).unwrap();
+            let strings = u32::try_from(self.strings.len()).unwrap();
+            let mut bytes = vec![0x9f, 0xeb, 1, 0];
+            for word in [24, 0, types, types, strings] {
+                bytes.extend(u32::to_le_bytes(word));
+            }
+            bytes.extend(self.types);
+            bytes.extend(self.strings);
+            bytes
+        }
+    }
+
+    /// A kernel in small. Before 6.2 and 6.16 `old`, with the other form of what has changed.
+    fn kernel(old: bool) -> Vec<u8> {
+        let mut btf = Writer::new();
+        let int = btf.record("int", kind::INT, 0, 4, &[32]);
+        // Somebody's empty structure of the same name.
+        btf.structure("pid", 0, &[]);
+        let task = btf.structure(
+            "task_struct",
+            100,
+            &[
+                ("pid", int, 4),
+                ("tgid", int, 8),
+                ("mm", int, 16),
+                ("signal", int, 24),
+                ("group_leader", int, 32),
+                ("thread_pid", int, 40),
+                ("exit_code", int, 48),
+            ],
+        );
+        let task = btf.record("", kind::PTR, 0, task, &[]);
+        btf.structure(
+            "signal_struct",
+            100,
+            &[
+                ("live", int, 4),
+                ("maxrss", int, 8),
+                ("flags", int, 16),
+                ("group_exit_code", int, 20),
+            ],
+        );
+        let counters = if old {
+            let counts = btf.record("", kind::ARRAY, 0, 0, &[int, int, 4]);
+            btf.structure("mm_rss_stat", 32, &[("count", counts, 0)])
+        } else {
+            let counter =
+                btf.structure("percpu_counter", 40, &[("lock", int, 0), ("count", int, 8)]);
+            btf.record("", kind::ARRAY, 0, 0, &[counter, int, 4])
+        };
+        let inner = btf.structure(
+            "",
+            90,
+            &[
+                ("hiwater_rss", int, 10),
+                ("rss_stat", counters, 30),
+                ("arg_start", int, 70),
+                ("arg_end", int, 78),
+            ],
+        );
+        btf.structure("mm_struct", 200, &[("", inner, 100)]);
+        btf.structure("upid", 16, &[("nr", int, 0), ("ns", int, 8)]);
+        btf.structure("pid", 112, &[("level", int, 4), ("numbers", int, 96)]);
+        let common = btf.structure("ns_common", 24, &[("inum", int, 16)]);
+        let common = btf.record("ns_common_t", kind::TYPEDEF, 0, common, &[]);
+        btf.structure("pid_namespace", 200, &[("ns", common, 120)]);
+        btf.structure("cgroup", 200, &[("kn", int, 64), ("root", int, 72)]);
+        btf.structure("kernfs_node", 200, &[("id", int, 88)]);
+        btf.structure("cgroup_root", 200, &[("hierarchy_id", int, 8)]);
+        if old {
+            btf.tracepoint("sched_process_exit", &[task]);
+            btf.tracepoint("mark_victim", &[int]);
+        } else {
+            btf.tracepoint("sched_process_exit", &[task, int]);
+            btf.tracepoint("mark_victim", &[task, int]);
+        }
+        btf.finish()
+    }
+
+    #[test]
+    fn every_offset_is_found_in_both_forms() {
+        let new = find_offsets(&kernel(false)).unwrap();
+        assert_eq!(new.task_group_leader, 32);
+        assert_eq!(new.mm_hiwater_rss, 110);
+        assert_eq!((new.mm_rss_stat, new.mm_rss_stride), (138, 40));
+        assert_eq!((new.pid_numbers, new.upid_size, new.upid_ns), (96, 16, 8));
+        assert_eq!(new.pid_namespace_inum, 136);
+        assert_eq!((new.exit_tells_group_dead, new.victim_is_task), (1, 1));
+
+        let old = find_offsets(&kernel(true)).unwrap();
+        assert_eq!((old.mm_rss_stat, old.mm_rss_stride), (130, 8));
+        assert_eq!((old.exit_tells_group_dead, old.victim_is_task), (0, 0));
+    }
+
+    #[test]
+    fn what_the_kernel_does_not_have_is_named() {
+        let mut btf = Writer::new();
+        btf.structure("task_struct", 8, &[("pid", 1, 0)]);
+        for name in ["signal_struct", "mm_struct", "pid", "upid", "cgroup"] {
+            btf.structure(name, 8, &[("x", 1, 0)]);
+        }
+        let missing = OffsetsError::Missing("mm_struct.rss_stat".to_owned());
+        assert_eq!(find_offsets(&btf.finish()), Err(missing));
+        let missing = OffsetsError::Missing("task_struct".to_owned());
+        assert_eq!(find_offsets(&Writer::new().finish()), Err(missing));
+    }
+
+    #[test]
+    fn types_that_go_in_circles_come_to_an_end() {
+        let mut btf = Writer::new();
+        // An anonymous structure within itself, and a typedef of itself.
+        btf.structure("", 8, &[("", 1, 0), ("", 1, 0)]);
+        btf.structure("task_struct", 8, &[("", 1, 0)]);
+        btf.record("loop", kind::TYPEDEF, 0, 3, &[]);
+        let bytes = btf.finish();
+        let btf = Btf::parse(&bytes).unwrap();
+        assert!(btf.structure("task_struct").unwrap().offset("pid").is_err());
+        assert!(btf.resolve(3).is_err());
+    }
+
+    #[test]
+    fn the_running_kernel_has_every_offset() {
+        let Ok(btf) = std::fs::read("/sys/kernel/btf/vmlinux") else {
+            return;
+        };
+        let offsets = find_offsets(&btf).unwrap();
+        assert_eq!(offsets.task_tgid, offsets.task_pid + 4);
+        assert_eq!((offsets.signal_live, offsets.upid_nr), (4, 0));
+        assert!(offsets.mm_arg_end > offsets.mm_arg_start);
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(
+            cut in 0_usize..4000,
+            changes in prop::collection::vec((0_usize..4000, any::<u8>()), 0..8),
+        ) {
+            let mut bytes = kernel(cut % 2 == 0);
+            for (position, byte) in changes {
+                let len = bytes.len();
+                bytes[position % len] = byte;
+            }
+            let _ = find_offsets(&bytes);
+            let _ = find_offsets(&bytes[..cut.min(bytes.len())]);
+        }
+    }
 }

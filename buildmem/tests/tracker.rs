@@ -1,0 +1,519 @@
+//! The real eBPF programs against processes of known shape. They need privilege, and fail without it.
+//!
+//! Each test has a tracker of its own, so they may run side by side, next to whatever else the machine does.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+mod support;
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use buildmem::command_line::CommandLine;
+use buildmem::event::{EventKind, ExitStatus};
+use buildmem::ids::Tgid;
+use buildmem::observe::bpf::{CgroupLeaf, LostCount, Tracker, TrackerConfig};
+use buildmem::reading::Reading;
+use buildmem::units::ByteSize;
+use buildmem_common::ARGV_CAPACITY;
+
+use support::workload;
+
+/// A process as its events tell it.
+#[derive(Clone, Debug)]
+struct Process {
+    tgid: Tgid,
+    parent: Tgid,
+    shared_mm: bool,
+    execs: Vec<CommandLine>,
+    ended_images: Vec<Reading<ByteSize>>,
+    left_for: Vec<String>,
+    exit: Option<(ExitStatus, Reading<ByteSize>)>,
+}
+
+impl Process {
+    fn status(&self) -> ExitStatus {
+        self.exit.as_ref().expect("the process exited").0
+    }
+
+    /// The high-water mark in MiB.
+    #[expect(clippy::cast_precision_loss, reason = "a figure to compare")]
+    fn peak(&self) -> f64 {
+        match &self.exit.as_ref().expect("the process exited").1 {
+            Reading::Known { value, .. } => value.bytes() as f64 / f64::from(1 << 20),
+            Reading::Missing(why) => panic!("no high-water mark: {why}"),
+        }
+    }
+
+    fn peak_is_missing(&self) -> bool {
+        self.exit
+            .as_ref()
+            .is_some_and(|(_, peak)| peak.value().is_none())
+    }
+}
+
+/// What was seen of a command and its descendants.
+struct Seen {
+    root: Tgid,
+    processes: Vec<Process>,
+    lost: Vec<LostCount>,
+    stdout: String,
+}
+
+impl Seen {
+    fn root(&self) -> &Process {
+        &self.processes[0]
+    }
+
+    fn children(&self) -> &[Process] {
+        &self.processes[1..]
+    }
+
+    fn only_child(&self) -> &Process {
+        match self.children() {
+            [child] => child,
+            other => panic!("not one child, but {other:#?}"),
+        }
+    }
+
+    /// What the workload counted itself.
+    fn counted(&self) -> usize {
+        self.stdout.trim().parse().expect("the workload's count")
+    }
+}
+
+fn start_tracker() -> Tracker {
+    Tracker::start(TrackerConfig {
+        page_size: rustix::param::page_size() as u64,
+        diagnostics: false,
+    })
+    .unwrap_or_else(|problem| panic!("{problem}; {:?}", problem.help))
+}
+
+/// Runs a command to its end and that of everything that it left behind.
+fn watch(command: &mut Command) -> Seen {
+    watch_with(start_tracker(), command)
+}
+
+fn watch_with(mut tracker: Tracker, command: &mut Command) -> Seen {
+    let mut processes: Vec<Process> = Vec::new();
+    tracker.arm().unwrap();
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    tracker.disarm().unwrap();
+    let root = Tgid(child.id());
+    let deadline = Instant::now() + Duration::from_mins(2);
+    loop {
+        tracker.drain(|event| apply(&mut processes, event.event));
+        let all_ended = !processes.is_empty() && processes.iter().all(|p| p.exit.is_some());
+        if all_ended && child.try_wait().unwrap().is_some() {
+            break;
+        }
+        assert!(Instant::now() < deadline, "still alive: {processes:#?}");
+        thread::sleep(Duration::from_millis(2));
+    }
+    let output = child.wait_with_output().unwrap();
+    Seen {
+        root,
+        processes,
+        lost: tracker.lost().unwrap(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+    }
+}
+
+fn apply(processes: &mut Vec<Process>, event: EventKind) {
+    fn find(processes: &mut [Process], tgid: Tgid) -> &mut Process {
+        processes
+            .iter_mut()
+            .rfind(|process| process.tgid == tgid)
+            .unwrap_or_else(|| panic!("an event of {tgid}, which nobody forked"))
+    }
+    match event {
+        EventKind::Forked {
+            parent,
+            child,
+            shares_mm,
+        } => processes.push(Process {
+            tgid: child,
+            parent,
+            shared_mm: shares_mm,
+            execs: Vec::new(),
+            ended_images: Vec::new(),
+            left_for: Vec::new(),
+            exit: None,
+        }),
+        EventKind::Execed {
+            tgid,
+            argv,
+            ended_image,
+        } => {
+            let process = find(processes, tgid);
+            process.execs.push(argv);
+            process.ended_images.push(ended_image);
+        }
+        EventKind::Exited {
+            tgid,
+            status,
+            rss_high_water,
+        } => {
+            let process = find(processes, tgid);
+            assert!(process.exit.is_none(), "{tgid} exited twice");
+            process.exit = Some((status, rss_high_water));
+        }
+        EventKind::CgroupLeft { tgid, cgroup } => find(processes, tgid).left_for.push(cgroup),
+        other => panic!("an event that the programs do not tell: {other:?}"),
+    }
+}
+
+/// A workload's command.
+fn run(arguments: &[&str]) -> Command {
+    let mut command = Command::new(workload());
+    command.args(arguments);
+    command
+}
+
+fn assert_near(measured: f64, expected: f64, tolerance: f64) {
+    assert!(
+        (measured - expected).abs() <= expected * tolerance,
+        "{measured:.2} MiB is not {expected:.2} MiB within {:.0} %",
+        tolerance * 100.0
+    );
+}
+
+#[test]
+#[ignore = "needs root and eBPF: cargo xtask test"]
+fn a_storm_of_ten_thousand_short_processes_is_seen_completely() {
+    let seen = watch(&mut run(&["storm", "10000"]));
+    assert_eq!(seen.counted(), 10_000);
+    assert_eq!(seen.children().len(), 10_000);
+    for child in seen.children() {
+        assert_eq!(child.parent, seen.root);
+        assert_eq!(child.execs.len(), 1);
+        assert_eq!(child.status(), ExitStatus::Code(0));
+        assert!(child.peak() < 8.0, "{child:?}");
+    }
+    assert_eq!(seen.lost, []);
+}
+
+#[test]
+#[ignore = "needs root and eBPF: cargo xtask test"]
+fn children_that_never_exec_are_seen_with_their_codes() {
+    let seen = watch(&mut run(&["never-exec", "300"]));
+    assert_eq!(seen.counted(), 300);
+    assert_eq!(seen.children().len(), 300);
+    for (index, child) in seen.children().iter().enumerate() {
+        assert_eq!(child.execs, []);
+        assert!(!child.shared_mm);
+        let code = i32::try_from(index % 100).unwrap();
+        assert_eq!(child.status(), ExitStatus::Code(code));
+        assert!(child.peak() < 8.0, "{child:?}");
+    }
+    assert_eq!(seen.lost, []);
+}
+
+#[test]
+#[ignore = "needs root and eBPF: cargo xtask test"]
+fn processes_started_by_vfork_are_seen_with_memory_of_their_own() {
+    let seen = watch(&mut run(&["vfork-exec", "500"]));
+    assert_eq!(seen.counted(), 500);
+    assert_eq!(seen.children().len(), 500);
+    for child in seen.children() {
+        assert!(child.shared_mm);
+        assert_eq!(child.execs.len(), 1);
+        assert_eq!(child.ended_images[0].value(), None);
+        assert!(child.peak() < 8.0, "{child:?}");
+    }
+    assert_eq!(seen.lost, []);
+}
+
+#[test]
+#[ignore = "needs root and eBPF: cargo xtask test"]
+fn a_failed_exec_after_vfork_leaves_a_process_without_memory() {
+    let seen = watch(&mut run(&["vfork-fail", "20"]));
+    assert_eq!(seen.counted(), 20);
+    assert_eq!(seen.children().len(), 20);
+    for child in seen.children() {
+        assert_eq!(child.execs, []);
+        assert_eq!(child.status(), ExitStatus::Code(127));
+        assert!(child.peak_is_missing());
+    }
+}
+
+#[test]
+#[ignore = "needs root and eBPF: cargo xtask test"]
+fn the_peak_of_a_process_that_exits_at_once_is_exact() {
+    let small = watch(&mut run(&["nothing"])).root().peak();
+    let seen = watch(&mut run(&["touch", "300"]));
+    assert_near(seen.root().peak(), 300.0 + small, 0.01);
+}
+
+#[test]
+#[ignore = "needs root and eBPF: cargo xtask test"]
+fn the_peak_is_the_highest_moment_and_not_the_last() {
+    let small = watch(&mut run(&["nothing"])).root().peak();
+    let seen = watch(&mut run(&["shrink", "200", "50"]));
+    assert_near(seen.root().peak(), 200.0 + small, 0.01);
+}
+
+#[test]
+#[ignore = "needs root and eBPF: cargo xtask test"]
+fn a_small_child_of_a_fat_parent_has_its_own_few_mebibytes() {
+    for how in ["fork", "vfork"] {
+        let seen = watch(&mut run(&["fat-parent", "400", how, "/bin/true"]));
+        assert!(seen.root().peak() > 400.0, "{how}");
+        let child = seen.only_child();
+        assert!(child.peak() < 8.0, "{how}: {child:?}");
+        assert_eq!(child.shared_mm, how == "vfork");
+    }
+}
+
+#[test]
+#[ignore = "needs root and eBPF: cargo xtask test"]
+fn each_image_of_a_process_has_its_own_peak() {
+    let program = workload().to_str().unwrap();
+    let seen = watch(&mut run(&[
+        "replace", "100", program, "replace", "200", program, "touch", "20",
+    ]));
+    let [root] = seen.processes.as_slice() else {
+        panic!("{:#?}", seen.processes);
+    };
+    assert_eq!(root.execs.len(), 3);
+    // The first exec ends the test's own image, which was shared.
+    assert_eq!(root.ended_images[0].value(), None);
+    for (image, mib) in [(1, 100), (2, 200)] {
+        let peak = root.ended_images[image].value().unwrap();
+        assert!(*peak > ByteSize::from_mib(mib), "{peak}");
+        assert!(*peak < ByteSize::from_mib(mib + 8), "{peak}");
+    }
+    assert!((20.0..28.0).contains(&root.peak()), "{}", root.peak());
+}
+
+#[test]
+#[ignore = "needs root and eBPF: cargo xtask test"]
+fn children_that_share_memory_each_show_what_they_could_reach() {
+    let seen = watch(&mut run(&["shared-children", "4", "60", "50"]));
+    assert_eq!(seen.children().len(), 4);
+    for child in seen.children() {
+        assert!((60.0..68.0).contains(&child.peak()), "{child:?}");
+    }
+}
+
+#[test]
+#[ignore = "needs root and eBPF: cargo xtask test"]
+fn threads_are_not_processes() {
+    let seen = watch(&mut run(&["threads", "100"]));
+    assert_eq!(seen.processes.len(), 1);
+    assert_eq!(seen.root().status(), ExitStatus::Code(0));
+}
+
+#[test]
+#[ignore = "needs root and eBPF: cargo xtask test"]
+fn an_exec_by_a_thread_keeps_the_process() {
+    let program = workload().to_str().unwrap();
+    let seen = watch(&mut run(&["thread-exec", program, "touch", "30"]));
+    assert_eq!(seen.processes.len(), 1);
+    let root = seen.root();
+    assert_eq!(
+        root.execs[1],
+        CommandLine::from_args([program, "touch", "30"])
+    );
+    assert_eq!(root.status(), ExitStatus::Code(0));
+    assert!((30.0..38.0).contains(&root.peak()), "{}", root.peak());
+}
+
+#[test]
+#[ignore = "needs root and eBPF: cargo xtask test"]
+fn a_daemon_that_left_session_and_parent_is_followed_to_its_end() {
+    let seen = watch(&mut run(&["double-fork", "100"]));
+    let [root, middle, daemon] = seen.processes.as_slice() else {
+        panic!("{:#?}", seen.processes);
+    };
+    assert_eq!(middle.parent, root.tgid);
+    assert_eq!(daemon.parent, middle.tgid);
+    assert_eq!(daemon.status(), ExitStatus::Code(7));
+}
+
+/// The status that the programs read is what wait(2) tells this process.
+#[test]
+#[ignore = "needs root and eBPF: cargo xtask test"]
+fn the_exit_status_is_what_wait_tells() {
+    use std::os::unix::process::ExitStatusExt as _;
+
+    for arguments in [
+        &["nothing"][..],
+        &["thread-exit", "42"],
+        &["thread-kill"],
+        &["leader-first", "group", "5"],
+        &["leader-first", "alone", "5"],
+        &["kill", "15"],
+        &["kill", "6"],
+        &["no such workload"],
+    ] {
+        let quiet = || {
+            let mut command = run(arguments);
+            command.stderr(Stdio::null());
+            command
+        };
+        let waited = quiet().status().unwrap().into_raw();
+        let seen = watch(&mut quiet());
+        assert_eq!(seen.processes.len(), 1);
+        let status = seen.root().status();
+        assert_eq!(
+            status,
+            ExitStatus::from_wait_status(waited),
+            "{arguments:?}"
+        );
+        match arguments {
+            ["thread-exit", _] => assert_eq!(status, ExitStatus::Code(42)),
+            ["thread-kill"] => assert_eq!(status, ExitStatus::Signal(9)),
+            ["leader-first", "group", _] => assert_eq!(status, ExitStatus::Code(5)),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs root and eBPF: cargo xtask test"]
+fn command_lines_are_exact() {
+    let odd: [&[u8]; 6] = [b"nothing", b"", b"a\nb", b"\xff\xfe", b"--flag= x", b""];
+    let long = vec![b'x'; ARGV_CAPACITY - 1000];
+    let mut arguments: Vec<&[u8]> = odd.to_vec();
+    arguments.push(&long);
+    let mut command = Command::new(workload());
+    command.args(arguments.iter().map(|argument| OsStr::from_bytes(argument)));
+    let seen = watch(&mut command);
+    let program = workload().as_os_str().as_bytes();
+    let expected = [program].into_iter().chain(arguments).map(<[u8]>::to_vec);
+    assert_eq!(seen.root().execs, [CommandLine::from_args(expected)]);
+    assert_eq!(seen.lost, []);
+}
+
+#[test]
+#[ignore = "needs root and eBPF: cargo xtask test"]
+fn a_command_line_that_is_too_long_is_exact_up_to_its_cut() {
+    let long = "0123456789".repeat(10_000);
+    // At and around the capacity, and far beyond.
+    let program = workload().to_str().unwrap();
+    let fixed = program.len() + "nothing".len() + 3;
+    for length in [
+        ARGV_CAPACITY - fixed - 1,
+        ARGV_CAPACITY - fixed,
+        ARGV_CAPACITY - fixed + 1,
+        100_000,
+    ] {
+        let argument = &long[..length];
+        let seen = watch(&mut run(&["nothing", argument]));
+        let whole = format!("{program}\0nothing\0{argument}\0").into_bytes();
+        let kept = &whole[..whole.len().min(ARGV_CAPACITY)];
+        let expected = CommandLine::from_kernel(kept, whole.len() as u64);
+        assert_eq!(expected.cut_from.is_some(), whole.len() > ARGV_CAPACITY);
+        assert_eq!(seen.root().execs, [expected]);
+    }
+}
+
+#[test]
+#[ignore = "needs root and eBPF: cargo xtask test"]
+fn a_number_that_is_used_again_is_another_process() {
+    let seen = watch(&mut run(&["reuse-pid"]));
+    let [_, first, second] = seen.processes.as_slice() else {
+        panic!("{:#?}", seen.processes);
+    };
+    assert_eq!(first.tgid, second.tgid);
+    assert_eq!(first.status(), ExitStatus::Code(1));
+    assert_eq!(second.status(), ExitStatus::Code(2));
+}
+
+#[test]
+#[ignore = "needs root and eBPF: cargo xtask test"]
+fn processes_outside_the_build_are_not_reported() {
+    let mut tracker = start_tracker();
+    // Disarmed: not even the profiler's own children are the build's.
+    assert!(
+        run(&["never-exec", "50"])
+            .stdout(Stdio::null())
+            .status()
+            .unwrap()
+            .success()
+    );
+    tracker.arm().unwrap();
+    // Armed: another thread of the profiler is not the one that starts the build.
+    thread::spawn(|| {
+        run(&["never-exec", "50"])
+            .stdout(Stdio::null())
+            .status()
+            .unwrap()
+    })
+    .join()
+    .unwrap();
+    let mut events = Vec::new();
+    tracker.drain(|event| events.push(event));
+    assert_eq!(events, []);
+
+    let mut noise = run(&["never-exec", "1000"]);
+    let noise = thread::spawn(move || noise.stdout(Stdio::null()).status().unwrap());
+    let seen = watch_with(tracker, &mut run(&["never-exec", "20"]));
+    noise.join().unwrap();
+    assert_eq!(seen.processes.len(), 21);
+}
+
+#[test]
+#[ignore = "needs root and eBPF: cargo xtask test"]
+fn a_process_that_leaves_the_builds_cgroup_is_told() {
+    let (root, hierarchy_id) = memory_hierarchy();
+    let name = format!("build-mem-test-{}", std::process::id());
+    let folders = [
+        root.join(&name),
+        root.join(&name).join("below"),
+        root.join(format!("{name}-elsewhere")),
+    ];
+    for folder in &folders {
+        fs::create_dir(folder).unwrap();
+    }
+    let procs = folders.each_ref().map(|folder| folder.join("cgroup.procs"));
+    let mut tracker = start_tracker();
+    tracker.set_leaf(CgroupLeaf {
+        hierarchy_id,
+        cgroup_id: fs::metadata(&folders[0]).unwrap().ino(),
+        path: None,
+    });
+    let seen = watch_with(
+        tracker,
+        Command::new(workload()).arg("move-to").args(&procs),
+    );
+    for folder in folders.iter().rev() {
+        fs::remove_dir(folder).unwrap();
+    }
+    let left = &seen.root().left_for;
+    assert!(
+        left.len() == 1 && left[0].ends_with(&format!("/{name}-elsewhere")),
+        "{left:?}"
+    );
+}
+
+/// The folder of this process's memory cgroup, and its hierarchy's number.
+fn memory_hierarchy() -> (PathBuf, u32) {
+    let cgroups = fs::read_to_string("/proc/self/cgroup").unwrap();
+    for line in cgroups.lines() {
+        let mut fields = line.splitn(3, ':');
+        let (Some(id), Some(controllers), Some(path)) =
+            (fields.next(), fields.next(), fields.next())
+        else {
+            panic!("{line}");
+        };
+        let mount = if controllers.split(',').any(|name| name == "memory") {
+            "/sys/fs/cgroup/memory"
+        } else if id == "0" && fs::exists("/sys/fs/cgroup/cgroup.controllers").unwrap() {
+            "/sys/fs/cgroup"
+        } else {
+            continue;
+        };
+        let folder = PathBuf::from(format!("{mount}{path}"));
+        return (folder, id.parse().unwrap());
+    }
+    panic!("no memory cgroup in {cgroups}");
+}
