@@ -84,11 +84,13 @@ impl Terminal {
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => return,
         };
-        if screen.text == text && screen.drawn {
-            return;
-        }
+        let is_shown = if text.is_empty() {
+            !screen.drawn
+        } else {
+            screen.drawn && screen.text == text
+        };
         text.clone_into(&mut screen.text);
-        if screen.at_line_start && self.accepts_now() && self.in_foreground() {
+        if !is_shown && screen.at_line_start && self.accepts_now() && self.in_foreground() {
             let line = self.line(&screen.text);
             // A terminal that can't be written is found by the next output.
             if write_all(self.out.as_fd(), &[ERASE, line.as_bytes()]).is_ok() {
