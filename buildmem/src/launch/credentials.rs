@@ -6,7 +6,6 @@
 use std::collections::HashMap;
 use std::ffi::{CString, OsStr, OsString};
 use std::fs;
-use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -167,10 +166,23 @@ impl Invoker {
         })
     }
 
-    /// Makes an open file of ours this user's.
+    /// Makes an open file of ours this user's, where we are root and it is another's.
     pub fn own(&self, file: impl AsFd) -> Result<(), Problem> {
-        give(file, &self.credentials).map_err(|error| {
-            Problem::new(format!("cannot give a file to user {}", self.label())).because(error)
+        let Credentials {
+            uid,
+            gid,
+            groups: _,
+        } = self.credentials;
+        let file = file.as_fd();
+        let give = || {
+            let now = fstat(file)?;
+            if !geteuid().is_root() || (now.st_uid, now.st_gid) == (uid.as_raw(), gid.as_raw()) {
+                return Ok(());
+            }
+            fchown(file, Some(uid), Some(gid))
+        };
+        give().map_err(|errno| {
+            Problem::new(format!("cannot give a file to user {}", self.label())).because(errno)
         })
     }
 
@@ -411,19 +423,6 @@ fn variable_of(text: &OsStr) -> Option<(OsString, OsString)> {
     let equals = bytes.iter().position(|byte| *byte == b'=')?;
     let part = |bytes| OsStr::from_bytes(bytes).to_owned();
     Some((part(&bytes[..equals]), part(&bytes[equals + 1..])))
-}
-
-/// Makes an open file `owner`'s, if we are root and it is not.
-pub(super) fn give(file: impl AsFd, owner: &Credentials) -> io::Result<()> {
-    if !geteuid().is_root() {
-        return Ok(());
-    }
-    let file = file.as_fd();
-    let now = fstat(file)?;
-    if now.st_uid == owner.uid.as_raw() && now.st_gid == owner.gid.as_raw() {
-        return Ok(());
-    }
-    Ok(fchown(file, Some(owner.uid), Some(owner.gid))?)
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -696,15 +695,7 @@ mod tests {
     fn acting_as_a_user_has_this_users_rights_in_one_thread_only() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().to_owned();
-        let nobody = Invoker {
-            credentials: Credentials {
-                uid: Uid::from_raw(65534),
-                gid: Gid::from_raw(65534),
-                groups: Vec::new(),
-            },
-            ..someone()
-        };
-        let outcome = nobody.act_as(|| {
+        let outcome = someone().act_as(|| {
             fs::write(path.join("file"), "").map_err(|error| Problem::new("denied").because(error))
         });
         assert!(
@@ -714,9 +705,9 @@ mod tests {
                 .contains("Permission denied")
         );
         assert!(geteuid().is_root());
-        let made = nobody
+        let made = someone()
             .act_as(|| tempfile::tempfile().map_err(|error| Problem::new("denied").because(error)));
-        assert_eq!(fstat(made.unwrap()).unwrap().st_uid, 65534);
+        assert_eq!(fstat(made.unwrap()).unwrap().st_uid, 54_321);
     }
 
     #[test]

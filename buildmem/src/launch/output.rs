@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
-use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::fs::{OFlags, fchown, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
 use rustix::process::kill_current_process_group;
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
@@ -29,7 +29,7 @@ use rustix::termios::{OptionalActions, isatty, tcgetattr, tcgetwinsize, tcsetatt
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
-use super::credentials::{Credentials, give};
+use super::credentials::Credentials;
 use super::terminal::{Terminal, same_file, write_all};
 use crate::event::Note;
 use crate::problem::Problem;
@@ -144,6 +144,9 @@ impl Output {
     /// Call it when the build's own process has ended. Forwards what it wrote, and what its children still
     /// write until they are silent for a moment; then closes the streams, whoever holds them. Returns what a
     /// reader must know.
+    ///
+    /// While our own stdout is stopped (Ctrl-S, a pager) this waits, as the build would have. It may be dropped
+    /// then, on a signal; the runtime must be ended with `shutdown_background`, since a thread still waits.
     pub async fn drain_after_exit(self) -> Vec<Note> {
         let Self {
             streams,
@@ -202,7 +205,10 @@ impl Output {
             let (reader, writer) = io::pipe()?;
             (reader.into(), writer.into())
         };
-        give(&theirs, owner)?;
+        if owner.differ_from_ours() {
+            // Else `/dev/stdout` can't be opened. The group stays: a terminal's may write to it.
+            fchown(&theirs, Some(owner.uid), None)?;
+        }
         fcntl_setfl(&source, fcntl_getfl(&source)? | OFlags::NONBLOCK)?;
         let destination = match forward {
             Forward::LogOnly => Destination::None,
@@ -451,9 +457,9 @@ mod tests {
     use std::io::{Read, Seek, Write};
     use std::process::Command;
 
-    use rustix::fs::fstat;
     use rustix::termios::Winsize;
 
+    use super::super::start::{BuildCommand, BuildSpec, start};
     use super::super::terminal::StatusLine;
     use super::*;
 
@@ -707,29 +713,41 @@ mod tests {
     #[ignore = "needs root: cargo xtask test"]
     async fn the_builds_user_can_open_its_streams_by_name() {
         let owner = Credentials {
-            uid: rustix::process::Uid::from_raw(65534),
-            gid: rustix::process::Gid::from_raw(65534),
+            uid: rustix::process::Uid::from_raw(54_321),
+            gid: rustix::process::Gid::from_raw(54_321),
             groups: Vec::new(),
         };
-        let (_emulator, terminal) = open_pty_of_size(24, 80);
-        let (_seen, pipe) = pipe();
+        let (emulator, terminal) = open_pty_of_size(24, 80);
+        let (seen_err, err) = pipe();
         let screen = Arc::new(Terminal::new(
-            pipe.try_clone().unwrap(),
+            err.try_clone().unwrap(),
             terminal.as_fd(),
             None,
             StatusLine::Off,
         ));
         let ours = OurStdio {
             stdout: terminal,
-            stderr: pipe,
+            stderr: err,
         };
         let log = tempfile::tempfile().unwrap();
         let (output, stdio) =
             Output::open(Forward::Passthrough, ours, &screen, log, &owner).unwrap();
-        assert_eq!(fstat(&stdio.stdout).unwrap().st_uid, 65534);
-        assert_eq!(fstat(&stdio.stderr).unwrap().st_uid, 65534);
-        drop(stdio);
+        let script = "echo a > /dev/stdout; echo b > /dev/stderr";
+        let mut build = start(BuildSpec {
+            command: BuildCommand::Argv(["sh", "-c", script].map(Into::into).to_vec()),
+            cwd: Some("/".into()),
+            env: Vec::new(),
+            credentials: owner,
+            cgroup_procs: None,
+            signal_mask: SigSet::empty(),
+            stdio,
+        })
+        .unwrap();
+        assert!(build.wait().await.unwrap().is_success());
         output.drain_after_exit().await;
+        drop(screen);
+        assert_eq!(read_available(emulator), "a\n");
+        assert_eq!(read_all(seen_err), "b\n");
     }
 
     /// An emulator's end, and the terminal that we have for stdout; in raw mode, so that bytes compare.

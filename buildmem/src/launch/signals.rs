@@ -143,3 +143,162 @@ pub(super) fn is_ignored(signal: Signal) -> io::Result<bool> {
     let action = unsafe { action.assume_init() };
     Ok(action.sa_sigaction == libc::SIG_IGN)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::io::{BufRead, BufReader, Write};
+    use std::os::fd::OwnedFd;
+    use std::os::unix::process::CommandExt;
+    use std::process::Command;
+
+    use rustix::process::{Pid, ioctl_tiocsctty, kill_process, setsid};
+    use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
+
+    use super::super::credentials::Credentials;
+    use super::super::output::ChildStdio;
+    use super::super::start::{BuildCommand, BuildSpec, start};
+    use super::*;
+    use crate::event::ExitStatus;
+
+    const IN_CHILD: &str = "BUILD_MEM_TEST_IN_CHILD";
+
+    /// The tests' process must not get these signals: so each test is run again in a process of its own, the
+    /// leader of a session with a terminal. It starts with the signals blocked, for the test harness's threads.
+    fn again_in_child(name: &str) -> (std::process::Child, BufReader<File>) {
+        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+        let master = openpt(flags).unwrap();
+        unlockpt(&master).unwrap();
+        let slave = ioctl_tiocgptpeer(&master, flags).unwrap();
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command
+            .args(["--exact", "--nocapture", "--test-threads=1"])
+            .arg(format!("launch::signals::tests::{name}"))
+            .env(IN_CHILD, "1")
+            .stdin(slave.try_clone().unwrap())
+            .stdout(slave.try_clone().unwrap())
+            .stderr(slave);
+        let mut forwarded = SigSet::empty();
+        forwarded.extend(FORWARDED);
+        let new_session = move || {
+            forwarded.thread_set_mask()?;
+            setsid()?;
+            ioctl_tiocsctty(rustix::stdio::stdin())?;
+            Ok(())
+        };
+        // SAFETY: system calls only, all async-signal-safe.
+        unsafe { command.pre_exec(new_session) };
+        let child = command.spawn().unwrap();
+        (child, BufReader::new(master.into()))
+    }
+
+    /// Reads until each of `words` was in a line.
+    fn wait_for(terminal: &mut BufReader<File>, words: &[&str]) {
+        let mut text = String::new();
+        while !words.iter().all(|word| text.contains(word)) {
+            let read = terminal.read_line(&mut text).unwrap_or(0);
+            assert_ne!(read, 0, "no {words:?} in {text}");
+        }
+    }
+
+    fn start_build(script: &str) -> RunningBuild {
+        let copy =
+            |fd: std::os::fd::BorrowedFd<'_>| -> OwnedFd { fd.try_clone_to_owned().unwrap() };
+        start(BuildSpec {
+            command: BuildCommand::Argv(vec!["bash".into(), "-c".into(), script.into()]),
+            cwd: None,
+            env: vec![("PATH".into(), "/usr/bin:/bin".into())],
+            credentials: Credentials::current().unwrap(),
+            cgroup_procs: None,
+            signal_mask: SigSet::empty(),
+            stdio: ChildStdio {
+                stdout: copy(rustix::stdio::stdout()),
+                stderr: copy(rustix::stdio::stderr()),
+            },
+        })
+        .unwrap()
+    }
+
+    /// Counts SIGINT and SIGTERM, and exits with 10 × the first + the second when it gets SIGHUP.
+    const COUNTER: &str = "int=0 term=0; trap 'int=$((int+1)); echo INT' INT; \
+        trap 'term=$((term+1)); echo TERM' TERM; trap 'exit $((10*int+term))' HUP; \
+        echo ready; while :; do sleep 0.02; done";
+
+    #[tokio::test]
+    async fn the_build_gets_each_signal_once_and_we_survive() {
+        if std::env::var_os(IN_CHILD).is_some() {
+            let signals = SignalStream::new().unwrap();
+            let mut build = start_build(COUNTER);
+            let mut seen = Vec::new();
+            let status = loop {
+                tokio::select! {
+                    signal = signals.next() => {
+                        let signal = signal.unwrap();
+                        signal.forward(&build).unwrap();
+                        seen.push((signal.signal, signal.from_terminal));
+                        println!("seen");
+                    }
+                    status = build.wait() => break status.unwrap(),
+                }
+            };
+            let expected = [
+                (Signal::SIGINT, true),
+                (Signal::SIGTERM, false),
+                (Signal::SIGINT, true),
+                (Signal::SIGHUP, false),
+            ];
+            assert_eq!(seen, expected);
+            assert_eq!(status, ExitStatus::Code(21));
+            return;
+        }
+        let (mut child, mut terminal) =
+            again_in_child("the_build_gets_each_signal_once_and_we_survive");
+        let pid = Pid::from_child(&child);
+        let ctrl_c =
+            |terminal: &mut BufReader<File>| terminal.get_mut().write_all(b"\x03").unwrap();
+        wait_for(&mut terminal, &["ready\r\n"]);
+        ctrl_c(&mut terminal);
+        wait_for(&mut terminal, &["INT\r\n", "seen\r\n"]);
+        kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        wait_for(&mut terminal, &["TERM\r\n", "seen\r\n"]);
+        ctrl_c(&mut terminal);
+        wait_for(&mut terminal, &["INT\r\n", "seen\r\n"]);
+        kill_process(pid, rustix::process::Signal::HUP).unwrap();
+        wait_for(&mut terminal, &["test result: ok. 1 passed"]);
+        assert!(child.wait().unwrap().success());
+    }
+
+    #[tokio::test]
+    async fn an_ignored_signal_stays_ignored_in_us_and_in_the_build() {
+        if std::env::var_os(IN_CHILD).is_some() {
+            // SAFETY: SIG_IGN is no handler, so nothing of ours runs in a signal's context.
+            unsafe {
+                nix::sys::signal::signal(Signal::SIGHUP, nix::sys::signal::SigHandler::SigIgn)
+            }
+            .unwrap();
+            let signals = SignalStream::new().unwrap();
+            // As the children of nohup(1).
+            let mut build = start_build("kill -HUP $$; kill -HUP $PPID; exit 5");
+            let status = tokio::select! {
+                signal = signals.next() => panic!("{signal:?}"),
+                status = build.wait() => status.unwrap(),
+            };
+            assert_eq!(status, ExitStatus::Code(5));
+            return;
+        }
+        let (mut child, mut terminal) =
+            again_in_child("an_ignored_signal_stays_ignored_in_us_and_in_the_build");
+        wait_for(&mut terminal, &["test result: ok. 1 passed"]);
+        assert!(child.wait().unwrap().success());
+    }
+
+    #[tokio::test]
+    async fn the_mask_is_given_back() {
+        let before = SigSet::thread_get_mask().unwrap();
+        let signals = SignalStream::new().unwrap();
+        assert!(SigSet::thread_get_mask().unwrap().contains(Signal::SIGINT));
+        assert_eq!(signals.inherited_mask(), &before);
+        drop(signals);
+        assert_eq!(SigSet::thread_get_mask().unwrap(), before);
+    }
+}

@@ -285,6 +285,7 @@ fn prepare_child(
 }
 
 /// A process that was started with SIGCHLD ignored can't learn how its children ended: wait(2).
+/// The build has the default then too.
 fn become_a_parent() -> Result<(), Problem> {
     let failed = |error: io::Error| Problem::new("cannot reset SIGCHLD").because(error);
     if !is_ignored(Signal::SIGCHLD).map_err(failed)? {
@@ -401,6 +402,17 @@ mod tests {
         let (mut spec, output) = spec(&["env"]);
         spec.env.push(("A".into(), "b".into()));
         assert_eq!(run(spec, output).await.1, "A=b\nPATH=/usr/bin:/bin\n");
+    }
+
+    #[tokio::test]
+    async fn the_program_is_looked_up_in_its_own_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("only-here");
+        fs::write(&program, "#!/bin/sh\necho found\n").unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        let (mut spec, output) = spec(&["only-here"]);
+        spec.env = vec![("PATH".into(), folder.path().into())];
+        assert_eq!(run(spec, output).await.1, "found\n");
     }
 
     #[tokio::test]
@@ -563,7 +575,7 @@ mod tests {
         ]);
         let id = |raw| rustix::process::Gid::from_raw(raw);
         spec.credentials = Credentials {
-            uid: rustix::process::Uid::from_raw(65534),
+            uid: rustix::process::Uid::from_raw(54_321),
             gid: id(65533),
             groups: vec![id(65533), id(65532)],
         };
@@ -572,7 +584,7 @@ mod tests {
             let line = text.lines().find(|line| line.starts_with(name)).unwrap();
             line.split_whitespace().skip(1).map(str::to_owned).collect()
         };
-        assert_eq!(words("Uid:"), ["65534"; 4]);
+        assert_eq!(words("Uid:"), ["54321"; 4]);
         assert_eq!(words("Gid:"), ["65533"; 4]);
         assert_eq!(words("Groups:"), ["65532", "65533"]);
         for set in ["CapInh:", "CapPrm:", "CapEff:", "CapAmb:"] {

@@ -84,11 +84,13 @@ impl Terminal {
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => return,
         };
-        if screen.text == text && screen.drawn {
-            return;
-        }
+        let is_shown = if text.is_empty() {
+            !screen.drawn
+        } else {
+            screen.drawn && screen.text == text
+        };
         text.clone_into(&mut screen.text);
-        if screen.at_line_start && self.accepts_now() && self.in_foreground() {
+        if !is_shown && screen.at_line_start && self.accepts_now() && self.in_foreground() {
             let line = self.line(&screen.text);
             // A terminal that can't be written is found by the next output.
             if write_all(self.out.as_fd(), &[ERASE, line.as_bytes()]).is_ok() {
@@ -219,4 +221,168 @@ pub(super) fn write_all(fd: BorrowedFd<'_>, parts: &[&[u8]]) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::io::Read;
+    use std::time::{Duration, Instant};
+
+    use rustix::fs::{OFlags, fcntl_setfl};
+    use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
+    use rustix::termios::{Winsize, tcsetwinsize};
+
+    use super::*;
+
+    /// What a person sees: knows CR, LF, EL and printable ASCII, which is all that we write ourselves.
+    struct Emulator {
+        master: File,
+        rows: Vec<Vec<u8>>,
+        column: usize,
+    }
+
+    impl Emulator {
+        fn new(columns: u16) -> (Self, OwnedFd) {
+            let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+            let master = openpt(flags).unwrap();
+            unlockpt(&master).unwrap();
+            let slave = ioctl_tiocgptpeer(&master, flags).unwrap();
+            let size = Winsize {
+                ws_row: 24,
+                ws_col: columns,
+                ws_xpixel: 0,
+                ws_ypixel: 0,
+            };
+            tcsetwinsize(&master, size).unwrap();
+            fcntl_setfl(&master, OFlags::NONBLOCK).unwrap();
+            let emulator = Self {
+                master: master.into(),
+                rows: vec![Vec::new()],
+                column: 0,
+            };
+            (emulator, slave)
+        }
+
+        fn screen(&mut self) -> String {
+            let mut bytes = Vec::new();
+            // All has been written, so this ends with EAGAIN.
+            let _ = self.master.read_to_end(&mut bytes);
+            let mut rest = bytes.as_slice();
+            while let Some((&byte, after)) = rest.split_first() {
+                rest = after;
+                let row = self.rows.last_mut().unwrap();
+                match byte {
+                    b'\r' => self.column = 0,
+                    b'\n' => self.rows.push(Vec::new()),
+                    0x1b => {
+                        rest = rest.strip_prefix(b"[K").unwrap();
+                        row.truncate(self.column);
+                    }
+                    byte => {
+                        assert!(byte == b' ' || byte.is_ascii_graphic(), "{byte}");
+                        row.resize(row.len().max(self.column + 1), b' ');
+                        row[self.column] = byte;
+                        self.column += 1;
+                    }
+                }
+            }
+            let rows: Vec<_> = self
+                .rows
+                .iter()
+                .map(|row| String::from_utf8_lossy(row))
+                .collect();
+            rows.join("\n")
+        }
+    }
+
+    fn terminal_of(slave: &OwnedFd, term: &str, status_line: StatusLine) -> Terminal {
+        let stderr = slave.try_clone().unwrap();
+        Terminal::new(stderr, slave.as_fd(), Some(term.as_ref()), status_line)
+    }
+
+    #[test]
+    fn the_status_line_stays_below_the_output() {
+        let (mut emulator, slave) = Emulator::new(80);
+        let terminal = terminal_of(&slave, "xterm", StatusLine::Auto);
+        assert!(terminal.shows_status());
+        terminal.set_status("1 MiB");
+        assert_eq!(emulator.screen(), "1 MiB");
+        terminal.write(b"one\n").unwrap();
+        assert_eq!(emulator.screen(), "one\n1 MiB");
+        terminal.set_status("2");
+        assert_eq!(emulator.screen(), "one\n2");
+        terminal.write(b"two\nthr").unwrap();
+        assert_eq!(emulator.screen(), "one\ntwo\nthr");
+        terminal.set_status("3 MiB");
+        assert_eq!(emulator.screen(), "one\ntwo\nthr");
+        terminal.write(b"ee").unwrap();
+        terminal.write(b"\n").unwrap();
+        assert_eq!(emulator.screen(), "one\ntwo\nthree\n3 MiB");
+        assert!(terminal.finish());
+        assert_eq!(emulator.screen(), "one\ntwo\nthree\n");
+    }
+
+    #[test]
+    fn a_last_line_without_a_newline_is_told_and_left_alone() {
+        let (mut emulator, slave) = Emulator::new(80);
+        let terminal = terminal_of(&slave, "xterm", StatusLine::Auto);
+        terminal.set_status("status");
+        terminal.write(b"no newline").unwrap();
+        assert!(!terminal.finish());
+        assert_eq!(emulator.screen(), "no newline");
+    }
+
+    #[test]
+    fn the_line_fits_and_holds_no_control_code() {
+        let (mut emulator, slave) = Emulator::new(10);
+        let terminal = terminal_of(&slave, "xterm", StatusLine::Auto);
+        terminal.set_status("a\x1b[2J\nü23456789");
+        assert_eq!(emulator.screen(), "a?[2J??23");
+        terminal.set_status("");
+        assert_eq!(emulator.screen(), "");
+    }
+
+    #[test]
+    fn there_is_none_where_it_cannot_be_shown_or_is_not_wanted() {
+        let (mut emulator, slave) = Emulator::new(80);
+        let (_reader, pipe) = io::pipe().unwrap();
+        let copy = |fd: &OwnedFd| fd.try_clone().unwrap();
+        let xterm = Some(OsStr::new("xterm"));
+        let terminals = [
+            terminal_of(&slave, "dumb", StatusLine::Auto),
+            terminal_of(&slave, "", StatusLine::Auto),
+            terminal_of(&slave, "xterm", StatusLine::Off),
+            Terminal::new(copy(&slave), slave.as_fd(), None, StatusLine::Auto),
+            // What reads the pipe may write to this terminal.
+            Terminal::new(copy(&slave), pipe.as_fd(), xterm, StatusLine::Auto),
+            Terminal::new(
+                pipe.try_clone().unwrap().into(),
+                slave.as_fd(),
+                xterm,
+                StatusLine::Auto,
+            ),
+        ];
+        for terminal in terminals {
+            assert!(!terminal.shows_status());
+            terminal.set_status("status");
+            terminal.finish();
+        }
+        assert_eq!(emulator.screen(), "");
+    }
+
+    #[test]
+    fn a_stopped_terminal_does_not_hold_up_who_sets_the_status() {
+        let (emulator, slave) = Emulator::new(80);
+        let terminal = terminal_of(&slave, "xterm", StatusLine::Auto);
+        let began = Instant::now();
+        std::thread::scope(|scope| {
+            // More than the terminal takes: nobody reads it.
+            scope.spawn(|| terminal.write(&vec![b'x'; 100_000]));
+            std::thread::sleep(Duration::from_millis(100));
+            terminal.set_status("status");
+            assert!(began.elapsed() < Duration::from_secs(2));
+            drop(emulator);
+        });
+    }
 }
