@@ -206,11 +206,14 @@ fn the_leaf_goes_though_processes_stay() {
 
     assert_eq!(leaf.remove().unwrap(), inside);
     assert!(!dir.exists());
-    let own = format!(":memory:{}", hierarchy().own_path);
+    let Hierarchy { id, own_path, .. } = hierarchy();
     for process in inside {
         let cgroups = fs::read_to_string(format!("/proc/{process}/cgroup")).unwrap();
         assert!(
-            cgroups.lines().any(|line| line.ends_with(&own)),
+            cgroups
+                .lines()
+                .any(|line| line.starts_with(&format!("{id}:"))
+                    && line.ends_with(&format!(":{own_path}"))),
             "{process} is in {cgroups}"
         );
     }

@@ -97,7 +97,7 @@ mod tests {
     fn the_hosts_memory_is_read_from_meminfo() {
         let root = tempfile::tempdir().unwrap();
         fs::create_dir(root.path().join("proc")).unwrap();
-        let meminfo = "MemTotal:       24683932 kB\nMemFree:  24464112 kB\nBuffers: 1 kB\nCached: 2 kB\n\
+        let meminfo = "MemTotal:       16384000 kB\nMemFree:  16000000 kB\nBuffers: 1 kB\nCached: 2 kB\n\
             SwapCached: 0 kB\nActive: 0 kB\nInactive: 0 kB\nSwapTotal: 0 kB\nSwapFree: 0 kB\nDirty: 0 kB\n\
             Writeback: 0 kB\nMapped: 0 kB\nSlab: 0 kB\nCommitted_AS: 0 kB\nVmallocTotal: 0 kB\n\
             VmallocUsed: 0 kB\nVmallocChunk: 0 kB\n";
@@ -106,7 +106,7 @@ mod tests {
         let facts = facts(&root.path().join("proc"), root.path());
         assert_eq!(
             facts.memory,
-            Reading::known(ByteSize::from_kib(24_683_932), "MemTotal")
+            Reading::known(ByteSize::from_kib(16_384_000), "MemTotal")
         );
         assert_eq!(facts.container_hints, ["/.dockerenv"]);
         assert!(facts.cpus >= 1);
