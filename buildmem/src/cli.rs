@@ -57,6 +57,7 @@ pub enum Command {
 
 /// `run`
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct RunArgs {
     /// The build, run by `bash -lc` [default: the config's, else `npm run build`]
     #[arg(long, value_name = "SHELL", conflicts_with = "command")]

@@ -20,7 +20,7 @@ use crate::observe::sampler::Sampler;
 use crate::problem::Problem;
 use crate::reading::Reading;
 use crate::recorder::{Recorded, Recorder};
-use crate::tree::ProcessTree;
+use crate::tree::{Process, ProcessTree};
 use crate::units::{BootTime, ByteSize};
 
 /// How often the kernel's events are taken over. The ring buffer holds a quarter of a second of the heaviest
@@ -244,7 +244,7 @@ impl Session {
         self.record(event);
         let held = self
             .usage
-            .unwrap_or_else(|| self.tree.live().filter_map(|p| p.current_pss()).sum());
+            .unwrap_or_else(|| self.tree.live().filter_map(Process::current_pss).sum());
         self.peak = self.peak.max(Some(held));
     }
 

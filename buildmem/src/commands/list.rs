@@ -29,10 +29,10 @@ pub fn run(args: &ListArgs) -> Result<u8, Problem> {
         .max()
         .unwrap_or_default()
         .max("LABEL".len());
-    let mut text = format!(
-        "{:widest$}  {:20}  {:>12}  {:>9}  {:20}  COMMAND\n",
+    let mut lines = vec![format!(
+        "{:widest$}  {:20}  {:>12}  {:>9}  {:20}  COMMAND",
         "LABEL", "STARTED", "PEAK", "DURATION", "VERDICT"
-    );
+    )];
     for label in &labels {
         let path = out_dir.path_of(RunFile::Recording, label);
         let line = match out_dir.open_file(RunFile::Recording, label) {
@@ -42,9 +42,9 @@ pub fn run(args: &ListArgs) -> Result<u8, Problem> {
             },
             Err(error) => error.to_string(),
         };
-        text.push_str(&format!("{label:widest$}  {line}\n"));
+        lines.push(format!("{label:widest$}  {line}"));
     }
-    match io::stdout().write_all(text.as_bytes()) {
+    match writeln!(io::stdout(), "{}", lines.join("\n")) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(0),
         Err(error) => Err(Problem::new("cannot print the list").because(error)),
         Ok(()) => Ok(0),

@@ -95,10 +95,9 @@ impl Project {
                 .iter()
                 .map(PathBuf::from)
                 .collect(),
-            json_manifests_in: match self.preset {
-                Some(Preset::NextjsMonorepo) => Some(PathBuf::from("server/.next")),
-                None => None,
-            },
+            json_manifests_in: self
+                .preset
+                .map(|Preset::NextjsMonorepo| PathBuf::from("server/.next")),
         }
     }
 }

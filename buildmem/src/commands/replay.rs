@@ -40,7 +40,9 @@ pub fn replay(
     {
         search.apply(&event);
     }
-    tail.iter().for_each(|event| search.apply(event));
+    for event in tail {
+        search.apply(event);
+    }
     let mut fold = Attribution::new(header, search.finish());
 
     file.rewind().map_err(|error| cannot_read(error.into()))?;
@@ -57,6 +59,8 @@ pub fn replay(
         };
         fold.apply(&Event::new(last, EventKind::Noted(note)));
     }
-    tail.iter().for_each(|event| fold.apply(event));
+    for event in tail {
+        fold.apply(event);
+    }
     Ok(fold.finish())
 }

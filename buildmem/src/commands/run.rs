@@ -236,8 +236,8 @@ async fn measure(
     session.record_now(EventKind::Verified {
         checks: check_artifacts(&plan, status)?,
     });
-    let recorded = session.finish();
-    conclude(args, &plan, &out_dir, recording, recorded, at_line_start)
+    let events = session.finish();
+    conclude(args, &plan, &out_dir, recording, events, at_line_start)
 }
 
 /// Computes the report from the recording, writes the files, and shows the summary.
@@ -246,10 +246,10 @@ fn conclude(
     plan: &Plan,
     out_dir: &OutDir,
     recording: File,
-    recorded: Recorded,
+    events: Recorded,
     at_line_start: bool,
 ) -> Result<(Report, u8), Problem> {
-    let Recorded { tail, failure } = recorded;
+    let Recorded { tail, failure } = events;
     let path = out_dir.path_of(RunFile::Recording, &plan.label);
     let (mut report, table) = replay(recording, &path, None, &tail)?;
     if let Some(error) = failure {

@@ -1,4 +1,18 @@
 //! What was measured, in the forms that people and programs read. Each is a function from a plain value to a
 //! writer.
 
+pub mod csv;
 pub mod doctor;
+pub mod json;
+pub mod text;
+
+/// The forms of a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// The summary for people.
+    Text,
+    /// The whole result.
+    Json,
+    /// Memory over time, one row a sample.
+    Csv,
+}
