@@ -1,6 +1,9 @@
 //! The project's own commands: `cargo xtask --help`.
 
+mod demo;
 mod ebpf;
+mod run;
+mod test;
 
 use std::path::Path;
 
@@ -17,12 +20,18 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Build build-mem, and measure a real build with it: its own
+    Demo,
+    /// Run all tests, installing what they need
+    Test(test::Arguments),
     /// Build the eBPF programs into the object that build-mem embeds
     Ebpf(ebpf::Arguments),
 }
 
 fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
+        Command::Demo => demo::run(),
+        Command::Test(arguments) => test::run(&arguments),
         Command::Ebpf(arguments) => ebpf::run(&arguments),
     }
 }
