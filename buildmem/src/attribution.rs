@@ -884,7 +884,7 @@ mod tests {
     use super::*;
     use crate::automatic_stages::StageSearch;
     use crate::event::{ProcessSample, PssSample};
-    use crate::stages::StageRule;
+    use crate::stage_rule::StageRule;
 
     const SECOND: u64 = 1_000_000_000;
     const MIB: u64 = 1 << 20;

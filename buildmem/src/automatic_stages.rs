@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use crate::event::{Event, EventKind};
 use crate::ids::ProcessId;
-use crate::stages::{InvalidRule, StageRule, Stages};
+use crate::stage_rule::StageRule;
+use crate::stages::{InvalidRule, Stages};
 use crate::tree::{Process, ProcessTree};
 use crate::units::BootTime;
 

@@ -8,7 +8,8 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use crate::problem::Problem;
-use crate::stages::{self, OTHER, StageRule};
+use crate::stage_rule::StageRule;
+use crate::stages::{self, OTHER};
 
 /// The name of the config file in the project's folder.
 pub const FILE_NAME: &str = "build-mem.toml";

@@ -25,6 +25,7 @@ pub mod recording;
 pub mod report;
 pub mod sampling;
 pub mod session;
+pub mod stage_rule;
 pub mod stages;
 pub mod timeline;
 pub mod tree;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::command_line::Arg;
 use crate::event::Event;
-use crate::stages::StageRule;
+use crate::stage_rule::StageRule;
 use crate::units::{BootTime, ByteSize};
 
 /// The version of the recording's form. Another major number is refused.

@@ -7,26 +7,16 @@
 use std::collections::BTreeMap;
 
 use regex::{Regex, RegexBuilder};
-use serde::{Deserialize, Serialize};
 
 use crate::command_line::CommandLine;
 use crate::ids::ProcessId;
+use crate::stage_rule::StageRule;
 
 /// What processes in no stage are shown under.
 pub const OTHER: &str = "(other)";
 
 /// Most memory, in bytes, that one rule's compiled expression may take.
 const REGEX_SIZE_LIMIT: usize = 1 << 20;
-
-/// A rule as it is written: a stage's name and a regular expression over the command line.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StageRule {
-    /// The stage.
-    pub name: String,
-    /// The expression.
-    #[serde(rename = "match")]
-    pub pattern: String,
-}
 
 /// Why a rule cannot be used.
 #[derive(Debug, thiserror::Error)]

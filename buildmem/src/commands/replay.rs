@@ -10,7 +10,7 @@ use crate::event::{Event, EventKind, Note};
 use crate::problem::Problem;
 use crate::recording::{RecordingError, RecordingReader};
 use crate::report::Report;
-use crate::stages::StageRule;
+use crate::stage_rule::StageRule;
 use crate::timeline::TimelineTable;
 
 /// Computes the report of a recording; `rules` replace the recorded ones, and `tail` follows what is in the file.
