@@ -135,6 +135,14 @@ fn run(name: &str, arguments: &[OsString]) -> Outcome {
             }
             Ok(())
         }
+        // move-and-become FILE COMMAND…: writes its number to the file (cgroup.procs), then becomes the command.
+        "move-and-become" => {
+            fs::write(
+                arguments.first().ok_or("which cgroup?")?,
+                getpid().to_string(),
+            )?;
+            Err(become_command(command(1)).into())
+        }
         _ => Err("no such workload".into()),
     }
 }

@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::fs::MetadataExt as _;
+use std::thread;
 
 use aya::maps::{Array, MapData, PerCpuArray, RingBuf};
 use aya::programs::RawTracePoint;
@@ -12,7 +13,9 @@ use aya::programs::raw_trace_point::RawTracePointLink;
 use aya::{Ebpf, EbpfLoader};
 use aya_log::EbpfLogger;
 use buildmem_common::{Offsets, lost};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use nix::sched::{CloneFlags, unshare};
+use nix::unistd::chroot;
+use rustix::process::{Resource, getrlimit};
 use rustix::thread::CapabilitySet;
 use zerocopy::IntoBytes as _;
 
@@ -58,8 +61,6 @@ pub struct LostCount {
 
 impl Tracker {
     /// Loads and attaches the programs. Nothing is followed until [`arm`](Self::arm).
-    ///
-    /// To be called before other threads are started: see [`loader_without_kernel_btf`].
     pub fn start(config: TrackerConfig) -> Result<Self, Problem> {
         let offsets = running_kernels_offsets()?;
         let namespace = pid_namespace()?;
@@ -271,21 +272,16 @@ fn load(offsets: &Offsets, namespace: u32, config: TrackerConfig) -> Result<Ebpf
 
 /// A loader that did not parse the BTF of the whole kernel.
 ///
-/// `EbpfLoader::new` always does (aya 0.14), and takes 100 ms and 20 MiB for it, of which much stays with the
-/// allocator: twice of what build-mem needs otherwise. Our programs have no relocations against the kernel's
-/// types. It goes on without if it cannot open the file, so for that one call no file can be opened.
+/// `EbpfLoader::new` (aya 0.14) always does, and goes on without if it cannot find the file. It takes 100 ms
+/// and 20 MiB for it, more than all of build-mem needs, and our programs have no relocations against the
+/// kernel's types. So it is called by a thread whose root folder is `/sys`, in which there is no second `/sys`.
+/// That needs CAP_SYS_CHROOT; without it the loader only costs more.
 fn loader_without_kernel_btf() -> EbpfLoader<'static> {
-    let limit = getrlimit(Resource::Nofile);
-    let nothing = Rlimit {
-        current: Some(0),
-        maximum: limit.maximum,
-    };
-    // Without it the loader is only slower and larger.
-    let _ = setrlimit(Resource::Nofile, nothing);
-    let loader = EbpfLoader::new();
-    // Cannot fail: the limit is what it was, and it is no higher than the maximum.
-    let _ = setrlimit(Resource::Nofile, limit);
-    loader
+    let loader = thread::spawn(|| {
+        let _ = unshare(CloneFlags::CLONE_FS).and_then(|()| chroot("/sys"));
+        EbpfLoader::new()
+    });
+    loader.join().unwrap_or_default()
 }
 
 fn attach(ebpf: &mut Ebpf, hook: &Hook) -> Result<Program, Problem> {
