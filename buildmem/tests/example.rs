@@ -1,5 +1,10 @@
 //! The example monorepo, measured for real: npm, nx, tsc and next, in a copy of `examples/nextjs-monorepo`.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot set up its project fails"
+)]
+
 use std::fs;
 use std::path::Path;
 use std::process::Command;

@@ -229,7 +229,8 @@ struct Program {
 }
 
 fn running_kernels_offsets() -> Result<Offsets, Problem> {
-    const HELP: &str = "use a kernel from 5.10 on with CONFIG_DEBUG_INFO_BTF=y, which distributions ship, or measure without eBPF: `build-mem run --tracker proc -- …`";
+    const HELP: &str =
+        "use a kernel from 5.10 on with CONFIG_DEBUG_INFO_BTF=y, which distributions ship";
     let what = "cannot follow processes with eBPF";
     let btf = fs::read(KERNEL_BTF).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => Problem::new(what)
@@ -326,7 +327,7 @@ fn explain(step: &str, error: &(dyn Error + 'static)) -> Problem {
         Some(nix::libc::EPERM | nix::libc::EACCES) => not_permitted(what, error),
         Some(nix::libc::EINVAL | nix::libc::ENOSYS | nix::libc::ENOENT) => Problem::new(what)
             .because(chain(error))
-            .help("the kernel may be too old or built without eBPF: Linux 5.10 or later is needed. To measure without eBPF: `build-mem run --tracker proc -- …`"),
+            .help("the kernel may be too old or built without eBPF: Linux 5.10 or later is needed"),
         _ => Problem::new(what).because(chain(error)),
     }
 }
@@ -334,30 +335,25 @@ fn explain(step: &str, error: &(dyn Error + 'static)) -> Problem {
 /// eBPF needs CAP_BPF and CAP_PERFMON, or CAP_SYS_ADMIN, in the *initial* user namespace (capabilities(7)),
 /// and before Linux 5.11 also room under RLIMIT_MEMLOCK.
 fn not_permitted(what: String, error: &(dyn Error + 'static)) -> Problem {
-    const WITHOUT: &str = "or measure without eBPF: `build-mem run --tracker proc -- …`";
     let problem = Problem::new(what).because(chain(error));
     let effective =
         rustix::thread::capabilities(None).map_or(CapabilitySet::empty(), |sets| sets.effective);
     let privileged = effective.contains(CapabilitySet::SYS_ADMIN)
         || effective.contains(CapabilitySet::BPF | CapabilitySet::PERFMON);
     if !privileged {
-        return problem.help(format!(
-            "run with sudo, or give build-mem CAP_BPF and CAP_PERFMON; {WITHOUT}"
-        ));
+        return problem.help("run with sudo, or give build-mem CAP_BPF and CAP_PERFMON");
     }
     if !is_initial_user_namespace() {
-        return problem.help(format!(
-            "eBPF is not lent to user namespaces (rootless containers): run as the host's root; {WITHOUT}"
-        ));
+        return problem.help(
+            "eBPF is not lent to user namespaces (rootless containers): run as the host's root",
+        );
     }
     if getrlimit(Resource::Memlock).current.is_some() {
-        return problem.help(format!(
-            "before Linux 5.11 eBPF maps count as locked memory: `ulimit -l unlimited`, in docker `--ulimit memlock=-1`; {WITHOUT}"
-        ));
+        return problem.help(
+            "before Linux 5.11 eBPF maps count as locked memory: `ulimit -l unlimited`, in docker `--ulimit memlock=-1`",
+        );
     }
-    problem.help(format!(
-        "a security policy (seccomp, lockdown) may forbid bpf(2); {WITHOUT}"
-    ))
+    problem.help("a security policy (seccomp, lockdown) may forbid bpf(2): `build-mem doctor` tells what is tried")
 }
 
 /// Whether user IDs are the host's own: user_namespaces(7).
