@@ -621,7 +621,10 @@ fn without_privilege_the_problem_says_what_to_do() {
     .join()
     .unwrap();
     let help = problem.unwrap().help.unwrap();
-    assert_eq!(help, "run with sudo, or give build-mem CAP_BPF and CAP_PERFMON");
+    assert_eq!(
+        help,
+        "run with sudo, or give build-mem CAP_BPF and CAP_PERFMON"
+    );
 }
 
 /// The folder of this process's memory cgroup, and its hierarchy's number.

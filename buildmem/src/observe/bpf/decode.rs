@@ -126,8 +126,7 @@ const MM_HIGH_WATER: &str = "mm->hiwater_rss";
 /// `signal->maxrss`, as the source of a reading: the highest mark of all images of the process.
 const SIGNAL_MAXRSS: &str = "signal->maxrss";
 /// Why there is no mark for a process that has no address space of its own.
-const SHARED: &str =
-    "the process ran in its parent's address space (vfork) and had no memory of its own";
+const SHARED: &str = "vfork: it ran in its parent's memory";
 
 /// The process of a record by its number in the profiler's PID namespace. A process outside it, which the
 /// programs can only meet as a parent, goes by its number in the initial one.
@@ -177,7 +176,7 @@ fn above(maxrss: u64, inherited: u64, page_size: u64) -> Reading<ByteSize> {
         return Reading::missing("the kernel had not stored it when the process was reported");
     }
     Reading::missing(format!(
-        "not above the {} that the process inherited at exec, and this kernel keeps only the larger of the two",
+        "not above the {} that it inherited",
         pages(inherited, page_size)
     ))
 }
@@ -280,7 +279,7 @@ mod tests {
         let Reading::Missing(why) = peak(flag::EXECED, 0, 25600, 25600) else {
             panic!("a mark that may be an ancestor's was taken for the process's own");
         };
-        assert!(why.starts_with("not above the 100.00 MiB that"), "{why}");
+        assert!(why.starts_with("not above the 100.00 MiB"), "{why}");
     }
 
     #[test]
