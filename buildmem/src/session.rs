@@ -164,6 +164,7 @@ impl Session {
         let at = ended.unwrap_or_else(boot_time_now);
         self.record(Event::new(at, EventKind::BuildEnded { status }));
         self.settle().await;
+        self.tracker.flush_diagnostics();
         self.tell_left_running();
         self.tell_losses();
         self.tell_headline();

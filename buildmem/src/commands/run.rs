@@ -7,7 +7,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::cli::RunArgs;
 use crate::command_line::Arg;
@@ -55,14 +55,20 @@ struct Plan {
 
 /// Runs the build, and tells what it needed.
 pub fn run(args: &RunArgs) -> Result<u8, Problem> {
+    log_to_stderr(args.verbose);
     let environment: HashMap<OsString, OsString> = std::env::vars_os().collect();
     let invoker = Invoker::resolve(args.user.as_deref(), &environment)?;
     let host = host::facts(Path::new(PROC), Path::new("/"));
+    let began = Instant::now();
     // Before any other thread is started: only this one may go without files for a moment.
     let tracker = Tracker::start(TrackerConfig {
         page_size: host.page_size.bytes(),
         diagnostics: args.verbose > 1,
     })?;
+    log::info!(
+        "eBPF programs loaded and attached in {} ms",
+        began.elapsed().as_millis()
+    );
     let plan = Plan::make(args, invoker, &environment, host)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -71,6 +77,21 @@ pub fn run(args: &RunArgs) -> Result<u8, Problem> {
     let (report, code) = runtime.block_on(measure(args, plan, tracker))?;
     print_result_line(&report)?;
     Ok(code)
+}
+
+/// Shows what build-mem does (`-v`), and what its eBPF programs say (`-vv`).
+fn log_to_stderr(verbose: u8) {
+    let level = match verbose {
+        0 => log::LevelFilter::Warn,
+        1 => log::LevelFilter::Info,
+        _ => log::LevelFilter::Trace,
+    };
+    env_logger::Builder::new()
+        .filter_level(log::LevelFilter::Warn)
+        .filter_module("buildmem", level)
+        .filter_module("buildmem_ebpf", level)
+        .format_timestamp(None)
+        .init();
 }
 
 impl Plan {
@@ -172,14 +193,15 @@ async fn measure(
 
     let signals = SignalStream::new()?;
     let ours = OurStdio::of_this_process()?;
-    let quiet = args.quiet || args.json_only;
+    // Messages go to the same terminal, at any time.
+    let no_status = args.quiet || args.json_only || args.verbose > 0;
     let terminal = Arc::new(Terminal::new(
         ours.stderr
             .try_clone()
             .map_err(|error| Problem::new("cannot copy stderr").because(error))?,
         ours.stdout.as_fd(),
         std::env::var_os("TERM").as_deref(),
-        if quiet {
+        if no_status {
             StatusLine::Off
         } else {
             StatusLine::Auto
@@ -227,6 +249,7 @@ async fn measure(
     for note in plan.notes.drain(..) {
         session.note(note);
     }
+    log::info!("the build is process {}", build.tgid());
     let status = session.observe(&mut build, &signals, &terminal).await?;
     session.end(status).await;
     for note in output.drain_after_exit().await {
@@ -323,7 +346,10 @@ fn make_leaf(plan: &mut Plan) -> Option<Leaf> {
         Leaf::create(&hierarchy)
     });
     match made {
-        Ok(leaf) => Some(leaf),
+        Ok(leaf) => {
+            log::info!("the build's cgroup is {}", leaf.dir().display());
+            Some(leaf)
+        }
         Err(problem) => {
             plan.note("headline", problem.to_string());
             None
