@@ -16,7 +16,7 @@ use crate::maps::{EXEC_SCRATCH, ExecScratch, RECORDS, Tracked, count_lost, heade
 pub fn process_execed(context: RawTracePointContext) -> i32 {
     let task = Task::from_argument(&context, 0);
     let tgid = task.tgid();
-    let Some(tracked) = Tracked::find(tgid) else {
+    let Some(tracked) = Tracked::find_for_exec(tgid) else {
         return 0;
     };
     let Some(scratch) = EXEC_SCRATCH.get_ptr_mut(0) else {

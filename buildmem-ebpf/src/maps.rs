@@ -50,13 +50,19 @@ pub struct ExecScratch {
 
 impl Tracked {
     /// The process with this tgid, if it is one of the build's.
-    ///
-    /// The memory stays there while the program runs; its only writers are the process's own exec and exit.
     #[inline(always)]
-    pub fn find(tgid: u32) -> Option<&'static mut Self> {
+    pub fn find(tgid: u32) -> Option<&'static Self> {
+        let process = TRACKED.get_ptr(tgid)?;
+        // SAFETY: a map's value stays valid until the program returns. It is written to only while the process
+        // has a single thread: see `find_for_exec`.
+        Some(unsafe { &*process })
+    }
+
+    /// The same, to be changed: for the exec program, which runs when all other threads are gone.
+    #[inline(always)]
+    pub fn find_for_exec(tgid: u32) -> Option<&'static mut Self> {
         let process = TRACKED.get_ptr_mut(tgid)?;
-        // SAFETY: a map's value stays valid until the program returns, and a process forks, execs and exits
-        // on one CPU at a time.
+        // SAFETY: as above, and the only thread of the process is in this program.
         Some(unsafe { &mut *process })
     }
 }
