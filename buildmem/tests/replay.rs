@@ -1,0 +1,132 @@
+//! Recordings of real builds, replayed through the same code as a live run: in every format, and against the
+//! laws that every report obeys.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot read its fixture fails"
+)]
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use buildmem::commands::replay::replay;
+use buildmem::export;
+use buildmem::report::Report;
+use buildmem::stage_rule::StageRule;
+use buildmem::timeline::TimelineTable;
+use buildmem::units::ByteSize;
+
+const FIXTURES: [&str; 3] = ["cargo", "lua", "monorepo"];
+
+fn path(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures")
+        .join(name)
+        .join("recording.jsonl")
+}
+
+fn replayed(name: &str, rules: Option<Vec<StageRule>>) -> (Report, TimelineTable) {
+    let path = path(name);
+    replay(File::open(&path).unwrap(), &path, rules, &[]).unwrap()
+}
+
+fn written(write: impl FnOnce(&mut Vec<u8>) -> std::io::Result<()>) -> String {
+    let mut bytes = Vec::new();
+    write(&mut bytes).unwrap();
+    String::from_utf8(bytes).unwrap()
+}
+
+#[test]
+fn every_format_of_every_recording_is_as_it_was() {
+    for name in FIXTURES {
+        let (report, table) = replayed(name, None);
+        let plain = export::text::Palette::plain();
+        let text = written(|out| export::text::write(&report, &plain, 100, out));
+        insta::assert_snapshot!(format!("{name}-text"), text);
+        let json = written(|out| export::json::write(&report, out));
+        insta::assert_snapshot!(format!("{name}-json"), json);
+        let csv = written(|out| export::csv::write(&table, out));
+        insta::assert_snapshot!(format!("{name}-csv"), csv);
+    }
+}
+
+#[test]
+fn the_parts_add_up_to_the_whole() {
+    for name in FIXTURES {
+        let (report, table) = replayed(name, None);
+        let processes = &report.processes;
+        assert_eq!(processes.forks, processes.exits, "{name}");
+        let in_stages: u64 = report.stages.iter().map(|stage| stage.processes).sum();
+        assert_eq!(in_stages, processes.forks, "{name}");
+        let in_classes: u64 = processes.classes.iter().map(|class| class.count).sum();
+        assert_eq!(in_classes, processes.forks, "{name}");
+        for row in &table.rows {
+            assert_eq!(
+                row.stage_pss.iter().copied().sum::<ByteSize>(),
+                row.pss,
+                "{name}"
+            );
+        }
+        let peak = report.peak.unwrap();
+        let of_processes: u64 = peak
+            .processes
+            .iter()
+            .filter_map(|process| process.pss_bytes)
+            .sum();
+        assert_eq!(of_processes, peak.pss_bytes, "{name}");
+        let of_stages: u64 = peak.stages.iter().map(|stage| stage.pss_bytes).sum();
+        assert_eq!(of_stages, peak.pss_bytes, "{name}");
+        let composition = peak.composition.unwrap();
+        let parts = [
+            peak.pss_bytes,
+            composition.file_unmapped,
+            composition.shmem,
+            composition.kernel.unwrap(),
+        ];
+        let sum: i128 = parts.iter().copied().map(i128::from).sum();
+        let cgroup = i128::from(peak.cgroup_bytes.unwrap());
+        assert_eq!(sum + i128::from(composition.unattributed), cgroup, "{name}");
+        assert!(peak.cgroup_bytes <= report.headline.bytes, "{name}");
+    }
+}
+
+#[test]
+fn other_rules_change_the_stages_and_nothing_else() {
+    let rule = StageRule {
+        name: "typescript".into(),
+        pattern: "tsc".into(),
+    };
+    let (before, _) = replayed("monorepo", None);
+    let (after, table) = replayed("monorepo", Some(vec![rule]));
+    let names: Vec<&str> = after
+        .stages
+        .iter()
+        .map(|stage| stage.name.as_str())
+        .collect();
+    assert_eq!(names, ["typescript", "(other)"]);
+    assert_eq!(table.stages, names);
+    assert_eq!(after.headline, before.headline);
+    assert_eq!(after.processes.forks, before.processes.forks);
+    assert_eq!(after.processes.classes, before.processes.classes);
+}
+
+#[test]
+fn without_rules_the_steps_of_the_root_script_are_the_stages() {
+    let (report, _) = replayed("monorepo", Some(Vec::new()));
+    let names: Vec<&str> = report
+        .stages
+        .iter()
+        .map(|stage| stage.name.as_str())
+        .collect();
+    insta::assert_debug_snapshot!(names);
+}
+
+#[test]
+fn a_fixture_tells_nothing_of_where_it_was_made() {
+    for name in FIXTURES {
+        let text = std::fs::read_to_string(path(name)).unwrap();
+        for private in ["/root", "/work"] {
+            assert!(!text.contains(private), "{name} contains `{private}`");
+        }
+    }
+}
