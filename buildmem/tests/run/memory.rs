@@ -1,0 +1,168 @@
+//! The figures are right: builds that hold a known amount of memory.
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use buildmem::report::{Peak, TopProcess};
+use rustix::fs::{Advice, fadvise};
+
+use crate::tool::{MIB, Project, Ran, mib, workload};
+
+/// A file that is removed at the end of its test.
+struct Scratch(PathBuf);
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+fn assert_near(what: &str, bytes: u64, expected_mib: f64, tolerance: f64) {
+    let measured = mib(bytes);
+    println!("{what}: {measured:.1} MiB");
+    assert!(
+        (measured - expected_mib).abs() <= expected_mib * tolerance,
+        "{what}: {measured:.1} MiB, not {expected_mib} MiB"
+    );
+}
+
+fn peak(ran: &Ran) -> Peak {
+    assert_eq!(ran.code(), 0, "{}", ran.stderr());
+    ran.report().peak.unwrap()
+}
+
+#[test]
+#[ignore = "needs root and eBPF: cargo xtask test"]
+fn a_process_that_touches_memory_and_exits_at_once_has_its_exact_peak() {
+    let project = Project::new();
+    let ran = project.measured_script(r#""$0" touch 300"#);
+    let report = ran.report();
+    let top = &report.processes.top[0];
+    assert!(top.command.ends_with("touch 300"), "{}", top.command);
+    assert_near("peak RSS", top.peak_rss_bytes, 302.0, 0.01);
+    assert_near("headline", report.headline.bytes.unwrap(), 302.0, 0.02);
+}
+
+#[test]
+#[ignore = "needs root and eBPF: cargo xtask test"]
+fn a_small_child_of_a_large_parent_has_its_own_peak() {
+    for how in ["fork", "vfork"] {
+        let project = Project::new();
+        let ran = project.measured_script(&format!(r#""$0" fat-parent 400 {how} /bin/true"#));
+        let report = ran.report();
+        let of = |end: &str| -> &TopProcess {
+            let found = report
+                .processes
+                .top
+                .iter()
+                .find(|top| top.command.ends_with(end));
+            found.unwrap_or_else(|| panic!("no {end} in {:?}", report.processes.top))
+        };
+        assert_near("the parent", of(" /bin/true").peak_rss_bytes, 402.0, 0.01);
+        let small = report
+            .processes
+            .classes
+            .iter()
+            .find(|class| class.command_class == "true")
+            .expect("the child's class");
+        let small = small.peak_rss_max_bytes.expect("its peak");
+        assert!(small < 8 * MIB && small > MIB / 2, "{how}: {small} bytes");
+    }
+}
+
+#[test]
+#[ignore = "needs root and eBPF: cargo xtask test"]
+fn memory_that_seven_processes_share_is_counted_once_in_pss_and_seven_times_in_rss() {
+    let project = Project::new();
+    let peak = peak(&project.measured_script(r#""$0" shared-children 6 200 1500"#));
+    println!(
+        "fresh: {:.1} MiB, at {} s",
+        mib(peak.pss_read_bytes),
+        peak.at_s
+    );
+    assert_near("RSS", peak.rss_bytes, 1400.0, 0.05);
+    assert_near("PSS", peak.pss_bytes, 203.0, 0.05);
+}
+
+#[test]
+#[ignore = "needs root and eBPF: cargo xtask test"]
+fn a_file_on_tmpfs_is_shmem() {
+    let file =
+        Scratch(Path::new("/dev/shm").join(format!("build-mem-test-{}", std::process::id())));
+    let project = Project::new();
+    let ran = project.measured_script(&format!(
+        "head -c {} /dev/zero > {} && sleep 0.5",
+        150 * MIB,
+        file.0.display()
+    ));
+    let peak = peak(&ran);
+    let composition = peak.composition.unwrap();
+    assert_near("shmem", composition.shmem, 150.0, 0.02);
+    assert_near("held", peak.cgroup_bytes.unwrap(), 152.0, 0.03);
+    assert!(
+        composition.unattributed.unsigned_abs() < 4 * MIB,
+        "{composition:?}"
+    );
+    assert!(peak.pss_bytes < 4 * MIB, "nothing has it mapped");
+}
+
+#[test]
+#[ignore = "needs root and eBPF: cargo xtask test"]
+fn a_file_read_through_the_page_cache_is_in_the_headline_as_file_unmapped() {
+    let project = Project::new();
+    // Not in the folder for temporary files, which may be a tmpfs.
+    let file = Scratch(
+        Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("cached-{}", std::process::id())),
+    );
+    let mut written = File::create(&file.0).unwrap();
+    for _ in 0..500 {
+        written.write_all(&vec![7; 1 << 20]).unwrap();
+    }
+    written.sync_all().unwrap();
+    fadvise(&written, 0, None, Advice::DontNeed).unwrap();
+    let ran = project.measured_script(&format!(
+        "cat {} > /dev/null && sleep 0.5",
+        file.0.display()
+    ));
+    let peak = peak(&ran);
+    assert_near(
+        "headline",
+        ran.report().headline.bytes.unwrap(),
+        502.0,
+        0.03,
+    );
+    assert_near(
+        "file_unmapped",
+        peak.composition.unwrap().file_unmapped,
+        500.0,
+        0.03,
+    );
+    assert!(peak.pss_bytes < 4 * MIB, "nothing has it mapped");
+}
+
+#[test]
+#[ignore = "needs root and eBPF: cargo xtask test"]
+fn the_parts_of_the_peak_add_up_to_what_the_cgroup_held() {
+    let project = Project::new();
+    let peak = peak(&project.measured([
+        "sh".as_ref(),
+        "-c".as_ref(),
+        r#""$0" hold 100 800 & "$0" hold 50 800 & wait"#.as_ref(),
+        workload().as_os_str(),
+    ]));
+    let parts = peak.composition.unwrap();
+    let stages: u64 = peak.stages.iter().map(|stage| stage.pss_bytes).sum();
+    let processes: u64 = peak
+        .processes
+        .iter()
+        .filter_map(|process| process.pss_bytes)
+        .sum();
+    assert_eq!((stages, processes), (peak.pss_bytes, peak.pss_bytes));
+    assert_near("PSS", peak.pss_bytes, 151.0, 0.02);
+    let sum = peak.pss_bytes.cast_signed()
+        + (parts.file_unmapped + parts.shmem + parts.kernel.unwrap()).cast_signed()
+        + parts.unattributed;
+    assert_eq!(sum, peak.cgroup_bytes.unwrap().cast_signed());
+    assert!(parts.unattributed.unsigned_abs() < 2 * MIB, "{parts:?}");
+}
