@@ -1,5 +1,6 @@
 //! The project's own commands: `cargo xtask --help`.
 
+mod bench;
 mod demo;
 mod ebpf;
 mod run;
@@ -22,6 +23,8 @@ struct Cli {
 enum Command {
     /// Build build-mem, and measure a real build with it: its own
     Demo,
+    /// Measure what build-mem costs and how well it sees, against the same builds without it
+    Bench(bench::Arguments),
     /// Run all tests, installing what they need
     Test(test::Arguments),
     /// Build the eBPF programs into the object that build-mem embeds
@@ -30,6 +33,7 @@ enum Command {
 
 fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
+        Command::Bench(arguments) => bench::run(&arguments),
         Command::Demo => demo::run(),
         Command::Test(arguments) => test::run(&arguments),
         Command::Ebpf(arguments) => ebpf::run(&arguments),

@@ -1,0 +1,388 @@
+//! `cargo xtask bench`: what build-mem costs a build, and how well it sees. Bare and measured runs alternate, so
+//! that whatever else the machine does falls on both; figures are medians of the pairs.
+
+mod statistics;
+mod strace;
+mod workload;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context as _, bail, ensure};
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike as _;
+use serde_json::Value;
+
+use crate::project_root;
+use crate::run::{execute, has, install, is_root};
+use statistics::Spread;
+use workload::{NAMES, Workload};
+
+/// Options of `cargo xtask bench`.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Which builds, separated by commas
+    #[arg(long, value_delimiter = ',', default_values_t = NAMES.map(str::to_owned))]
+    workload: Vec<String>,
+    /// Pairs of runs, bare and measured
+    #[arg(long, default_value_t = 5)]
+    runs: usize,
+    /// A smoke run of `storm` and `c`, which fails when a process is missed or build-mem takes too much
+    #[arg(long)]
+    quick: bool,
+    /// Write the table as Markdown, too
+    #[arg(long, value_name = "FILE")]
+    markdown: Option<PathBuf>,
+}
+
+/// The most that build-mem may hold resident, in bytes.
+const MOST_RESIDENT: u64 = 12 << 20;
+/// The most CPU time that it may take, as a share of one core over the build's duration.
+const MOST_CPU: f64 = 0.02;
+
+/// What was measured of one workload.
+struct Outcome {
+    name: &'static str,
+    what: String,
+    pairs: usize,
+    bare_wall_s: Spread,
+    wall_ratio: Spread,
+    cpu_ratio: Spread,
+    tool_cpu: Spread,
+    sampler_cpu: Spread,
+    tool_resident: u64,
+    seen: u64,
+    made: Option<u64>,
+    lost: u64,
+    capture: Spread,
+    unattributed: Spread,
+}
+
+/// One run of a build.
+struct Run {
+    wall_s: f64,
+    cpu_s: f64,
+    result: Option<Value>,
+}
+
+/// Runs the benchmark.
+pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let Arguments {
+        workload,
+        runs,
+        quick,
+        markdown,
+    } = arguments;
+    ensure!(
+        is_root(),
+        "the benchmark measures the real eBPF programs, which need root: run it as root"
+    );
+    let root = project_root()?;
+    eprintln!("building build-mem and the workloads (release)");
+    let cargo = env!("CARGO");
+    execute(
+        Command::new(cargo)
+            .args([
+                "build",
+                "--release",
+                "--quiet",
+                "--package",
+                "buildmem",
+                "--bins",
+                "--example",
+                "workload",
+            ])
+            .current_dir(root),
+    )?;
+    if !has("strace") {
+        install(&["strace"])?;
+    }
+    let scratch = root.join("target/bench");
+    fs::create_dir_all(&scratch).context("cannot make `target/bench`")?;
+    let names: Vec<&str> = if *quick {
+        vec!["storm", "c"]
+    } else {
+        workload.iter().map(String::as_str).collect()
+    };
+    let pairs = if *quick { 1 } else { *runs };
+    ensure!(pairs > 0, "at least one pair of runs is needed");
+    let mut outcomes = Vec::new();
+    for name in names {
+        let workload = Workload::prepare(name, root, &scratch, *quick)?;
+        outcomes.push(measure(&workload, root, pairs)?);
+    }
+    let host = host()?;
+    print!("\n{host}\n\n{}", table(&outcomes, Form::Terminal));
+    if let Some(file) = markdown {
+        let text = format!("{host}\n\n{}", table(&outcomes, Form::Markdown));
+        fs::write(file, text).with_context(|| format!("cannot write `{}`", file.display()))?;
+    }
+    if *quick { check(&outcomes) } else { Ok(()) }
+}
+
+fn measure(workload: &Workload, root: &Path, pairs: usize) -> anyhow::Result<Outcome> {
+    let build_mem = root.join("target/release/build-mem");
+    // The first run warms the page cache, and counts.
+    eprintln!("{}: counting processes with strace", workload.name);
+    workload.clean()?;
+    let made = count_processes(workload)?;
+    let (mut bare, mut measured) = (Vec::new(), Vec::new());
+    for pair in 1..=pairs {
+        eprintln!("{}: pair {pair} of {pairs}", workload.name);
+        // Who goes first alternates, too.
+        for measure in [pair % 2 == 0, pair % 2 == 1] {
+            workload.clean()?;
+            if measure {
+                measured.push(run_measured(workload, &build_mem)?);
+            } else {
+                bare.push(run_bare(workload)?);
+            }
+        }
+    }
+    let results: Vec<&Value> = measured
+        .iter()
+        .filter_map(|run| run.result.as_ref())
+        .collect();
+    let of = |figure: &dyn Fn(&Value) -> Option<f64>| {
+        Spread::of(results.iter().filter_map(|result| figure(result)))
+    };
+    let number = |value: &Value| value.as_f64();
+    let share = |part: &Value, whole: &Value| Some(number(part)? / number(whole)?);
+    let most = |figure: &dyn Fn(&Value) -> Option<u64>| {
+        results
+            .iter()
+            .filter_map(|result| figure(result))
+            .max()
+            .unwrap_or_default()
+    };
+    Ok(Outcome {
+        name: workload.name,
+        what: workload.what.clone(),
+        pairs,
+        bare_wall_s: Spread::of(bare.iter().map(|run| run.wall_s)),
+        wall_ratio: Spread::of(bare.iter().zip(&measured).map(|(b, m)| m.wall_s / b.wall_s)),
+        cpu_ratio: Spread::of(bare.iter().zip(&measured).map(|(b, m)| m.cpu_s / b.cpu_s)),
+        tool_cpu: of(&|r| share(&r["profiler"]["total_cpu_s"], &r["duration_s"])),
+        sampler_cpu: of(&|r| share(&r["profiler"]["sampler_cpu_s"], &r["duration_s"])),
+        tool_resident: most(&|r| r["profiler"]["peak_rss_bytes"].as_u64()),
+        seen: most(&|r| r["processes"]["forks"].as_u64()),
+        made,
+        lost: most(&|r| r["profiler"]["events_lost"].as_u64()),
+        capture: of(&|r| share(&r["peak"]["cgroup_bytes"], &r["headline"]["bytes"])),
+        unattributed: of(&|r| {
+            share(
+                &r["peak"]["composition"]["unattributed"],
+                &r["peak"]["cgroup_bytes"],
+            )
+            .map(f64::abs)
+        }),
+    })
+}
+
+/// Processes that the build makes, the first included, as strace sees them.
+fn count_processes(workload: &Workload) -> anyhow::Result<Option<u64>> {
+    let log = workload.folder.join("strace.log");
+    let status = Command::new("strace")
+        .args([
+            "--follow-forks",
+            "--quiet=all",
+            "--seccomp-bpf",
+            "--trace=clone,clone3,fork,vfork",
+            "--output",
+        ])
+        .arg(&log)
+        .args(&workload.command)
+        .current_dir(&workload.folder)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .context("cannot run strace")?;
+    ensure!(
+        status.success(),
+        "`{}` failed under strace: {status}",
+        workload.name
+    );
+    let text = fs::read(&log).context("strace has written nothing")?;
+    fs::remove_file(&log).context("cannot remove strace's log")?;
+    Ok(Some(
+        1 + strace::processes_made(&String::from_utf8_lossy(&text)),
+    ))
+}
+
+fn run_bare(workload: &Workload) -> anyhow::Result<Run> {
+    let [program, arguments @ ..] = workload.command.as_slice() else {
+        bail!("an empty command")
+    };
+    timed(Command::new(program).args(arguments), workload)
+}
+
+fn run_measured(workload: &Workload, build_mem: &Path) -> anyhow::Result<Run> {
+    let out_dir = workload.folder.join(".build-mem");
+    let mut command = Command::new(build_mem);
+    command
+        .args([
+            "run",
+            "--json-only",
+            "--skip-clear",
+            "--force",
+            "--label",
+            "bench",
+            "--out-dir",
+        ])
+        .arg(&out_dir)
+        .arg("--")
+        .args(&workload.command);
+    let mut run = timed(&mut command, workload)?;
+    let result = fs::read(out_dir.join("result-bench.json")).context("build-mem left no result")?;
+    run.result = Some(serde_json::from_slice(&result).context("the result is not JSON")?);
+    Ok(run)
+}
+
+fn timed(command: &mut Command, workload: &Workload) -> anyhow::Result<Run> {
+    let cpu_before = cpu_of_children()?;
+    let started = Instant::now();
+    let status = command
+        .current_dir(&workload.folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .with_context(|| format!("cannot run `{}`", workload.name))?;
+    let wall_s = started.elapsed().as_secs_f64();
+    ensure!(status.success(), "`{}` failed: {status}", workload.name);
+    Ok(Run {
+        wall_s,
+        cpu_s: cpu_of_children()? - cpu_before,
+        result: None,
+    })
+}
+
+/// User and system time of all ended children, in seconds; build-mem's own is part of a measured run's.
+#[expect(clippy::cast_precision_loss, reason = "microseconds of some hours")]
+fn cpu_of_children() -> anyhow::Result<f64> {
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
+    Ok((usage.user_time() + usage.system_time()).num_microseconds() as f64 / 1e6)
+}
+
+/// What a smoke run must hold. Wall time is not part of it: a busy machine would decide.
+fn check(outcomes: &[Outcome]) -> anyhow::Result<()> {
+    for outcome in outcomes {
+        let Outcome {
+            name,
+            seen,
+            made,
+            lost,
+            tool_resident,
+            tool_cpu,
+            ..
+        } = outcome;
+        ensure!(*lost == 0, "{name}: {lost} events were lost");
+        ensure!(
+            *made == Some(*seen),
+            "{name}: {seen} processes seen, but {made:?} made"
+        );
+        ensure!(
+            *tool_resident <= MOST_RESIDENT,
+            "{name}: build-mem held {tool_resident} bytes, more than {MOST_RESIDENT}"
+        );
+        // A fork storm is no build: its cost stands in the table.
+        let cpu = tool_cpu.median;
+        ensure!(
+            *name != "c" || cpu <= MOST_CPU,
+            "{name}: build-mem used {:.1} % of a core",
+            cpu * 100.0
+        );
+    }
+    println!("\nEvery process was seen, nothing was lost, and build-mem kept within its bounds.");
+    Ok(())
+}
+
+fn host() -> anyhow::Result<String> {
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
+    // The local version is of this machine alone.
+    let kernel = kernel.trim().split('-').next().unwrap_or_default();
+    let cpus = std::thread::available_parallelism()?;
+    let memory = fs::read_to_string("/proc/meminfo")?;
+    let kib = memory
+        .split_whitespace()
+        .nth(1)
+        .and_then(|kib| kib.parse::<u64>().ok());
+    let gib = kib.unwrap_or_default() / (1 << 20);
+    Ok(format!("Linux {kernel}, {cpus} CPUs, {gib} GiB"))
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Terminal,
+    Markdown,
+}
+
+#[expect(clippy::cast_precision_loss, reason = "one decimal for people")]
+fn mebibytes(bytes: u64) -> String {
+    format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
+}
+
+fn table(outcomes: &[Outcome], form: Form) -> String {
+    let heading = [
+        "build",
+        "pairs",
+        "bare wall",
+        "wall ratio",
+        "CPU ratio",
+        "tool CPU",
+        "sampler",
+        "resident",
+        "seen / made",
+        "lost",
+        "capture",
+        "unattributed",
+    ];
+    let mut rows = vec![heading.map(str::to_owned).to_vec()];
+    for outcome in outcomes {
+        let Outcome {
+            name,
+            what: _,
+            pairs,
+            bare_wall_s,
+            wall_ratio,
+            cpu_ratio,
+            tool_cpu,
+            sampler_cpu,
+            tool_resident,
+            seen,
+            made,
+            lost,
+            capture,
+            unattributed,
+        } = outcome;
+        let percent = |share: f64| format!("{:.1} %", share * 100.0);
+        rows.push(vec![
+            (*name).to_owned(),
+            pairs.to_string(),
+            format!("{:.1} s", bare_wall_s.median),
+            wall_ratio.to_string(),
+            cpu_ratio.to_string(),
+            percent(tool_cpu.median),
+            percent(sampler_cpu.median),
+            mebibytes(*tool_resident),
+            format!(
+                "{seen} / {}",
+                made.map_or_else(|| "not counted".to_owned(), |made| made.to_string())
+            ),
+            lost.to_string(),
+            percent(capture.median),
+            percent(unattributed.median),
+        ]);
+    }
+    let legend = outcomes.iter().map(|outcome| match form {
+        Form::Terminal => format!("  {}: {}\n", outcome.name, outcome.what),
+        Form::Markdown => format!("- `{}`: {}\n", outcome.name, outcome.what),
+    });
+    let legend: String = legend.collect();
+    match form {
+        Form::Terminal => statistics::aligned(&rows) + "\n" + &legend,
+        Form::Markdown => statistics::markdown(&rows) + "\n" + &legend,
+    }
+}

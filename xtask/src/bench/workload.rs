@@ -1,0 +1,192 @@
+//! The builds that are measured, made ready in a scratch folder.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, bail};
+
+use crate::run::execute;
+
+/// The workloads.
+pub const NAMES: [&str; 5] = ["storm", "touch", "c", "cargo", "next"];
+
+/// A build, ready to be run again and again.
+pub struct Workload {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// What it is, for people.
+    pub what: String,
+    /// Where it is run.
+    pub folder: PathBuf,
+    /// What is run.
+    pub command: Vec<OsString>,
+    /// What is removed before each run, so that the build is cold.
+    outputs: Vec<PathBuf>,
+}
+
+/// The C sources: Lua's, as the crate `lua-src` brings them.
+const LUA_CRATE: &str = "lua-src";
+const LUA_CRATE_VERSION: &str = "=551.1.0";
+
+const MAKEFILE: &str = "\
+liblua.a: $(patsubst %.c,%.o,$(wildcard *.c))
+\t$(AR) rcs $@ $^
+%.o: %.c
+\t$(CC) -O2 -DLUA_USE_LINUX -c -o $@ $<
+";
+
+impl Workload {
+    /// Makes a workload ready.
+    pub fn prepare(name: &str, root: &Path, scratch: &Path, quick: bool) -> anyhow::Result<Self> {
+        let folder = scratch.join(name);
+        fs::create_dir_all(&folder)
+            .with_context(|| format!("cannot make `{}`", folder.display()))?;
+        let workload = root.join("target/release/examples/workload");
+        let words = |words: &[&str]| words.iter().map(OsString::from).collect::<Vec<_>>();
+        let of_example = |name: &'static str, what: String, arguments: &[&str]| {
+            let command =
+                std::iter::once(workload.clone().into_os_string()).chain(words(arguments));
+            Self {
+                name,
+                what,
+                folder: folder.clone(),
+                command: command.collect(),
+                outputs: Vec::new(),
+            }
+        };
+        match name {
+            "storm" => {
+                let count = if quick { "2000" } else { "20000" };
+                let what =
+                    format!("{count} short processes by fork and exec, at most eight at a time");
+                Ok(of_example("storm", what, &["storm", count]))
+            }
+            "touch" => Ok(of_example(
+                "touch",
+                "one process touches 2 GiB".to_owned(),
+                &["touch", "2048"],
+            )),
+            "c" => {
+                let folder = lua(&folder)?;
+                Ok(Self {
+                    name: "c",
+                    what: format!(
+                        "`make -j2` of Lua's C sources (crate {LUA_CRATE} {LUA_CRATE_VERSION})"
+                    ),
+                    command: words(&["make", "-j2"]),
+                    outputs: Vec::new(),
+                    folder,
+                })
+            }
+            "cargo" => {
+                let target = folder.join("target");
+                let cargo = env!("CARGO");
+                let mut command =
+                    words(&[cargo, "build", "--offline", "--quiet", "--package", "xtask"]);
+                command.extend([
+                    "--manifest-path".into(),
+                    root.join("Cargo.toml").into(),
+                    "--target-dir".into(),
+                    target.clone().into(),
+                ]);
+                Ok(Self {
+                    name: "cargo",
+                    what: "`cargo build` of this project's xtask".to_owned(),
+                    folder,
+                    command,
+                    outputs: vec![target],
+                })
+            }
+            "next" => next(root, scratch),
+            _ => bail!(
+                "there is no workload `{name}`; there are {}",
+                NAMES.join(", ")
+            ),
+        }
+    }
+
+    /// Removes what the last run left, so that the next one is cold.
+    pub fn clean(&self) -> anyhow::Result<()> {
+        if self.name == "c" {
+            for entry in fs::read_dir(&self.folder)? {
+                let path = entry?.path();
+                if path.extension().is_some_and(|end| end == "o" || end == "a") {
+                    fs::remove_file(path)?;
+                }
+            }
+        }
+        for output in &self.outputs {
+            if output.is_dir() {
+                fs::remove_dir_all(output)
+                    .with_context(|| format!("cannot remove `{}`", output.display()))?;
+            } else if output.exists() {
+                fs::remove_file(output)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Lua's sources with a makefile, by way of cargo's registry.
+fn lua(folder: &Path) -> anyhow::Result<PathBuf> {
+    let sources = folder.join("vendor").join(LUA_CRATE).join("lua-5.4.9");
+    if !sources.exists() {
+        let manifest = format!(
+            "[package]\nname = \"lua\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n[workspace]\n\n\
+             [dependencies]\n{LUA_CRATE} = \"{LUA_CRATE_VERSION}\"\n"
+        );
+        fs::create_dir_all(folder.join("src"))?;
+        fs::write(folder.join("Cargo.toml"), manifest)?;
+        fs::write(folder.join("src/lib.rs"), "")?;
+        eprintln!("c: fetching Lua's sources");
+        execute(
+            Command::new(env!("CARGO"))
+                .args(["vendor", "--quiet"])
+                .current_dir(folder),
+        )?;
+    }
+    fs::write(sources.join("Makefile"), MAKEFILE)
+        .with_context(|| format!("the crate {LUA_CRATE} has no `{}`", sources.display()))?;
+    Ok(sources)
+}
+
+/// A copy of the example monorepo with its packages installed.
+fn next(root: &Path, scratch: &Path) -> anyhow::Result<Workload> {
+    let folder = scratch.join("nextjs-monorepo");
+    if !folder.join("node_modules").exists() {
+        eprintln!("next: installing packages (npm ci)");
+        let example = root.join("examples/nextjs-monorepo");
+        // What git knows is the example; the rest is what a build or an install left there.
+        execute(
+            Command::new("sh")
+                .args(["-c", "git ls-files -z | tar --create --null --files-from=- | tar --extract --directory \"$0\""])
+                .arg({
+                    fs::create_dir_all(&folder)?;
+                    &folder
+                })
+                .current_dir(example),
+        )?;
+        execute(
+            Command::new("npm")
+                .args(["ci", "--silent"])
+                .current_dir(&folder),
+        )?;
+    }
+    let outputs = [
+        "server/.next",
+        "server/tsconfig.tsbuildinfo",
+        "server/public/elevation.wasm",
+        "packages/units/dist",
+        "packages/trails/dist",
+        ".nx",
+    ];
+    Ok(Workload {
+        name: "next",
+        what: "examples/nextjs-monorepo, cold: npm, nx, tsc, next".to_owned(),
+        outputs: outputs.iter().map(|output| folder.join(output)).collect(),
+        command: ["npm", "run", "build"].map(OsString::from).to_vec(),
+        folder,
+    })
+}
