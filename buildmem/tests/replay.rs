@@ -121,6 +121,81 @@ fn without_rules_the_steps_of_the_root_script_are_the_stages() {
     insta::assert_debug_snapshot!(names);
 }
 
+/// Columns of a line on a terminal, without its colours.
+fn columns(line: &str) -> usize {
+    unicode_width::UnicodeWidthStr::width(anstream::adapter::strip_str(line).to_string().as_str())
+}
+
+#[test]
+fn no_line_of_the_summary_is_wider_than_the_terminal_and_colours_change_nothing() {
+    for name in FIXTURES {
+        let (report, _) = replayed(name, None);
+        for width in [40, 60, 80, 100, 140] {
+            let of = |palette| written(|out| export::text::write(&report, &palette, width, out));
+            let plain = of(export::text::Palette::plain());
+            for line in plain.lines() {
+                assert!(columns(line) <= width, "{name}, width {width}: {line}");
+            }
+            let colored = of(export::text::Palette::colored());
+            assert_ne!(colored, plain);
+            assert_eq!(anstream::adapter::strip_str(&colored).to_string(), plain);
+        }
+    }
+}
+
+#[test]
+fn a_hostile_command_line_breaks_no_line_and_reaches_no_terminal() {
+    let (mut report, _) = replayed("lua", None);
+    let hostile = "x\n\u{1b}[2J\u{7}\r\t\u{200b}宽字符".repeat(40);
+    report.command = vec![hostile.clone()];
+    report.stages[0].name.clone_from(&hostile);
+    report.headline.escaped.push(buildmem::report::Escaped {
+        cgroup: hostile.clone(),
+        processes: 1,
+        peak_bytes: None,
+    });
+    for process in &mut report.peak.as_mut().unwrap().processes {
+        process.command.clone_from(&hostile);
+        process.stage.clone_from(&hostile);
+    }
+    for check in &mut report.verify {
+        check.path.clone_from(&hostile);
+    }
+    report.notes.push(buildmem::event::Note {
+        what: hostile.clone(),
+        why: hostile,
+    });
+    let plain = export::text::Palette::plain();
+    let text = written(|out| export::text::write(&report, &plain, 80, out));
+    assert!(
+        text.chars().all(|c| c == '\n' || !c.is_control()),
+        "{text:?}"
+    );
+    for line in text.lines() {
+        assert!(columns(line) <= 80, "{line}");
+    }
+}
+
+#[test]
+fn a_recording_that_ends_early_is_reported_as_far_as_it_goes() {
+    let recorded = std::fs::read_to_string(path("monorepo")).unwrap();
+    let cut = recorded.len() / 2;
+    let mut file = tempfile::tempfile().unwrap();
+    std::io::Write::write_all(&mut file, &recorded.as_bytes()[..cut]).unwrap();
+    let (report, _) = replay(file, Path::new("cut"), None, &[]).unwrap();
+    assert_eq!(report.verdict, buildmem::report::Verdict::Incomplete);
+    assert!(report.peak.is_some() && report.headline.bytes.is_none());
+    assert!(
+        report.notes.iter().any(|note| note.what == "recording"),
+        "{:?}",
+        report.notes
+    );
+    let plain = export::text::Palette::plain();
+    insta::assert_snapshot!(written(|out| export::text::write(
+        &report, &plain, 100, out
+    )));
+}
+
 #[test]
 fn a_fixture_tells_nothing_of_where_it_was_made() {
     for name in FIXTURES {
