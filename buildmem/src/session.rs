@@ -128,7 +128,15 @@ impl Session {
         loop {
             // Signals reach the build through a borrow that waiting for its end holds, too.
             let signal = tokio::select! {
-                status = build.wait() => return status,
+                status = build.wait() => {
+                    // Ctrl-C reaches the build too, which may have ended by it before we looked.
+                    while let Some(signal) = signals.pending() {
+                        self.record_now(EventKind::SignalForwarded {
+                            signal: signal.signal as i32,
+                        });
+                    }
+                    return status;
+                }
                 signal = signals.next() => Some(signal?),
                 _ = samples.tick() => {
                     self.drain();

@@ -176,20 +176,25 @@ async fn measure(
             path: None,
         });
     }
+    // Before anything of the run is made: what cannot be cleared leaves nothing of it.
+    if let Some(clear_plan) = clear_plan {
+        plan.invoker.act_as(|| clear_plan.execute())?;
+    }
     if args.force {
         out_dir.remove(&plan.label).map_err(|error| {
             Problem::new(format!("cannot replace the run `{}`", plan.label)).because(error)
         })?;
     }
     let log = create(&out_dir, RunFile::Log, &plan.label)?;
+    let unstarted = Unstarted {
+        out_dir: &out_dir,
+        label: &plan.label.clone(),
+        started: false,
+    };
     let recording = create(&out_dir, RunFile::Recording, &plan.label)?;
     let header = plan.header(args, leaf.as_ref());
     let recorder = Recorder::begin(clone(&recording)?, &header)
         .map_err(|error| Problem::new("cannot write the recording").because(error))?;
-
-    if let Some(clear_plan) = clear_plan {
-        plan.invoker.act_as(|| clear_plan.execute())?;
-    }
 
     let signals = SignalStream::new()?;
     let ours = OurStdio::of_this_process()?;
@@ -237,15 +242,8 @@ async fn measure(
         signal_mask: *signals.inherited_mask(),
         stdio,
     };
-    let mut build = match session.start(|| start(spec)) {
-        Ok(build) => build,
-        Err(problem) => {
-            // Nothing was measured: an empty recording would only be in the way.
-            drop(session);
-            let _ = out_dir.remove(&plan.label);
-            return Err(problem);
-        }
-    };
+    let mut build = session.start(|| start(spec))?;
+    unstarted.keep();
     for note in plan.notes.drain(..) {
         session.note(note);
     }
@@ -261,6 +259,29 @@ async fn measure(
     });
     let events = session.finish();
     conclude(args, &plan, &out_dir, recording, events, at_line_start)
+}
+
+/// Removes the files of a run whose build did not start: an empty recording would only be in the way.
+struct Unstarted<'run> {
+    out_dir: &'run OutDir,
+    label: &'run str,
+    started: bool,
+}
+
+impl Unstarted<'_> {
+    /// The build has started.
+    fn keep(mut self) {
+        self.started = true;
+    }
+}
+
+impl Drop for Unstarted<'_> {
+    fn drop(&mut self) {
+        if !self.started {
+            // The reason why there is no run is told already.
+            let _ = self.out_dir.remove(self.label);
+        }
+    }
 }
 
 /// Computes the report from the recording, writes the files, and shows the summary.

@@ -223,6 +223,8 @@ impl Output {
             destination,
             log: Arc::clone(&self.log),
             build_ended: Arc::clone(&self.build_ended),
+            precedes_result: name != "stderr",
+            at_line_start: true,
         };
         self.streams.push(spawn(stream)?);
         Ok(theirs)
@@ -297,10 +299,24 @@ struct Stream {
     log: Arc<Log>,
     /// Readable when the build has ended.
     build_ended: Arc<OwnedFd>,
+    /// The result line follows it.
+    precedes_result: bool,
+    /// The last byte that was written was a newline, or nothing was written.
+    at_line_start: bool,
 }
 
 impl Stream {
     fn run(mut self) -> Option<Note> {
+        let trouble = self.forward();
+        // The result begins a line of its own, for whoever looks for it there. The log stays as it is.
+        if self.precedes_result && !self.at_line_start {
+            // Should it fail, so will the result line.
+            let _ = self.destination.write(b"\n");
+        }
+        trouble
+    }
+
+    fn forward(&mut self) -> Option<Note> {
         let mut buffer = vec![0; CHUNK];
         let mut trouble = None;
         let mut after_end = None;
@@ -316,6 +332,7 @@ impl Stream {
                         self.destination = Destination::None;
                         trouble = Some(self.unwritable(&error));
                     }
+                    self.at_line_start = chunk.ends_with(b"\n");
                     if let Some(AfterEnd { taken, .. }) = &mut after_end {
                         *taken += length;
                     }

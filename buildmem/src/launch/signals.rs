@@ -33,6 +33,16 @@ pub struct ForwardedSignal {
 }
 
 impl ForwardedSignal {
+    fn from_info(info: &libc::signalfd_siginfo) -> Option<Self> {
+        let signal = FORWARDED
+            .into_iter()
+            .find(|signal| u32::try_from(*signal as i32) == Ok(info.ssi_signo))?;
+        Some(Self {
+            signal,
+            from_terminal: info.ssi_code == libc::SI_KERNEL,
+        })
+    }
+
     /// Passes it on, unless the build has it already. A build that has ended is no error.
     ///
     /// A kill(2) of the whole process group can't be told from one of this process: then the build gets the
@@ -92,22 +102,28 @@ impl SignalStream {
                 continue;
             };
             let info = read.map_err(failed)?;
-            let Some(signal) = FORWARDED
-                .into_iter()
-                .find(|signal| u32::try_from(*signal as i32) == Ok(info.ssi_signo))
-            else {
-                continue;
-            };
-            return Ok(ForwardedSignal {
-                signal,
-                from_terminal: info.ssi_code == libc::SI_KERNEL,
-            });
+            if let Some(signal) = ForwardedSignal::from_info(&info) {
+                return Ok(signal);
+            }
         }
+    }
+
+    /// A signal that has come already, without waiting for one: when the build has ended too, nobody has told
+    /// which of the two was first.
+    pub fn pending(&self) -> Option<ForwardedSignal> {
+        while let Ok(info) = self.fd.get_ref().read() {
+            if let Some(signal) = ForwardedSignal::from_info(&info) {
+                return Some(signal);
+            }
+        }
+        None
     }
 }
 
 impl Drop for SignalStream {
     fn drop(&mut self) {
+        // What came after the build's end must not end this process before it has told the result.
+        while self.pending().is_some() {}
         // The mask was valid when it was read, so this can't fail.
         let _ = self.inherited_mask.thread_set_mask();
     }

@@ -67,7 +67,7 @@ fn odd_and_very_long_arguments_are_recorded_exactly_and_break_no_format() {
         OsStr::new(&long),
     ];
     let mut command: Vec<OsString> =
-        vec![workload().into(), "hold".into(), "5".into(), "400".into()];
+        vec![workload().into(), "hold".into(), "60".into(), "400".into()];
     command.extend(odd.iter().map(OsString::from));
     let stage = "na,me \"q\"\nsecond";
     let mut marked: Vec<OsString> =

@@ -6,6 +6,7 @@ use std::io::{BufReader, Read};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -17,7 +18,15 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
-pub use crate::support::workload;
+use crate::support;
+
+/// The workload's program, all of it in the page cache: no build is charged for reading it.
+pub fn workload() -> &'static Path {
+    static READ: OnceLock<()> = OnceLock::new();
+    let program = support::workload();
+    READ.get_or_init(|| drop(fs::read(program).unwrap()));
+    program
+}
 
 pub const BUILD_MEM: &str = env!("CARGO_BIN_EXE_build-mem");
 

@@ -15,7 +15,8 @@ fn assert_told(case: &str, ran: &Ran, told: &str) {
     assert_eq!(ran.stdout(), "", "{case}");
     let stderr = ran.stderr();
     assert!(stderr.starts_with("error: "), "{case}: {stderr}");
-    assert_eq!(stderr.matches("error: ").count(), 1, "{case}: {stderr}");
+    let messages = stderr.lines().filter(|line| line.starts_with("error: "));
+    assert_eq!(messages.count(), 1, "{case}: {stderr}");
     assert!(stderr.contains(told), "{case}: {stderr}");
     assert!(!stderr.contains("panicked"), "{case}: {stderr}");
     assert_eq!(leaves_of(ran.pid), [] as [PathBuf; 0], "{case}");
