@@ -56,29 +56,27 @@ impl Sampler {
         }
         let mut stopwatch = Stopwatch::start();
         let cgroup = read_cgroup();
-        let mut samples = Vec::new();
+        let mut samples = BTreeMap::new();
         let mut candidates = Vec::new();
         for process in tree.live() {
             // Until its first exec a vforked child shows its parent's memory.
             if process.shares_mm {
                 continue;
             }
-            let Ok(rss) = self.proc.rss(process.tgid) else {
+            let tgid = process.tgid;
+            let Ok(rss) = self.proc.rss(tgid) else {
                 continue;
             };
-            samples.push((
-                process,
-                ProcessSample {
-                    tgid: process.tgid,
-                    rss,
-                    pss: None,
-                },
-            ));
             candidates.push(self.candidate(process, rss, at));
+            let sample = ProcessSample {
+                tgid,
+                rss,
+                pss: None,
+            };
+            samples.insert(process.id, (process.rss, sample));
         }
         self.budget.spend_on_overview(stopwatch.lap());
-        self.reads
-            .retain(|id, _| candidates.iter().any(|candidate| candidate.id == *id));
+        self.reads.retain(|id, _| samples.contains_key(id));
         for candidate in due(candidates, at) {
             if !self.budget.has_left(elapsed) {
                 break;
@@ -94,10 +92,7 @@ impl Sampler {
                         cost,
                     };
                     self.reads.insert(candidate.id, last);
-                    let sample = samples
-                        .iter_mut()
-                        .find(|(process, _)| process.id == candidate.id);
-                    if let Some((_, sample)) = sample {
+                    if let Some((_, sample)) = samples.get_mut(&candidate.id) {
                         sample.pss = Some(pss);
                     }
                 }
@@ -105,12 +100,9 @@ impl Sampler {
                 Err(error) => self.refused = Some(error),
             }
         }
-        let changed = |process: &Process, sample: &ProcessSample| {
-            sample.pss.is_some() || process.rss != Some(sample.rss)
-        };
         let processes = samples
-            .into_iter()
-            .filter(|(process, sample)| changed(process, sample))
+            .into_values()
+            .filter(|(before, sample)| sample.pss.is_some() || *before != Some(sample.rss))
             .map(|(_, sample)| sample)
             .collect();
         self.budget.spend_on_overview(stopwatch.lap());

@@ -442,11 +442,7 @@ impl Summary<'_> {
     }
 
     fn write_processes_at_peak(&self, out: &mut dyn Write) -> io::Result<()> {
-        let Palette {
-            faint,
-            stage: named,
-            ..
-        } = *self.palette;
+        let Palette { faint, .. } = *self.palette;
         let Some(peak) = &self.report.peak else {
             return Ok(());
         };
@@ -472,7 +468,7 @@ impl Summary<'_> {
                 Line::of(faint, size_or_unknown(*rss_bytes)),
                 Line::of(faint, seconds(*age_s)),
             ];
-            row.extend(with_stages.then(|| Line::of(named, stage).cut(20)));
+            row.extend(with_stages.then(|| self.stage_name(stage)));
             row.push(Line::of(Style::new(), shortened(command)));
             rows.push(row);
         }
@@ -495,12 +491,7 @@ impl Summary<'_> {
 
     /// The largest processes that are not among those at the peak.
     fn write_largest(&self, out: &mut dyn Write) -> io::Result<()> {
-        let Palette {
-            faint,
-            stage: named,
-            bad,
-            ..
-        } = *self.palette;
+        let Palette { faint, bad, .. } = *self.palette;
         let shown: Vec<u32> = self
             .report
             .peak
@@ -562,7 +553,7 @@ impl Summary<'_> {
                 Line::of(faint, seconds(*started_s)),
                 Line::of(faint, lived),
             ];
-            row.extend(with_stages.then(|| Line::of(named, stage).cut(20)));
+            row.extend(with_stages.then(|| self.stage_name(stage)));
             row.push(
                 Line::of(Style::new(), shortened(command)).with(bad, failed.unwrap_or_default()),
             );
@@ -576,12 +567,7 @@ impl Summary<'_> {
     }
 
     fn write_left_running(&self, out: &mut dyn Write) -> io::Result<()> {
-        let Palette {
-            faint,
-            warning,
-            stage: named,
-            ..
-        } = *self.palette;
+        let Palette { faint, warning, .. } = *self.palette;
         let left = &self.report.processes.left_running;
         if left.is_empty() {
             return Ok(());
@@ -600,7 +586,7 @@ impl Summary<'_> {
                     vec![
                         Line::of(faint, pid.to_string()),
                         Line::of(Style::new(), size_or_unknown(*peak_rss_bytes)),
-                        Line::of(named, stage).cut(20),
+                        self.stage_name(stage),
                         Line::of(Style::new(), shortened(command)),
                     ]
                 },
@@ -732,6 +718,15 @@ impl Summary<'_> {
             .enumerate()
             .map(|(index, name)| Line::of(style(index), name))
             .collect()
+    }
+
+    fn stage_name(&self, stage: &str) -> Line {
+        let Palette {
+            faint,
+            stage: named,
+            ..
+        } = *self.palette;
+        Line::of(if stage == OTHER { faint } else { named }, stage).cut(20)
     }
 
     fn has_stages(&self) -> bool {
