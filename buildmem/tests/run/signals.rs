@@ -93,7 +93,7 @@ fn ctrl_c_in_a_terminal_interrupts_the_build_once() {
         )
     };
     let build =
-        r#"trap 'echo interrupted >> count' INT; echo $$ > started; sleep 20; sleep 0.3; exit 130"#;
+        r"trap 'echo interrupted >> count' INT; echo $$ > started; sleep 20; sleep 0.3; exit 130";
     let child = Command::new("setsid")
         .args([
             "--ctty", "--wait", BUILD_MEM, "run", "--label", "x", "--", "sh", "-c", build,
