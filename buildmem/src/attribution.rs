@@ -104,6 +104,8 @@ struct PeakSample {
     cgroup: Option<CgroupSample>,
     pss: ByteSize,
     pss_read: ByteSize,
+    /// The part that no fork, exec or exit of a relative has made out of date.
+    pss_up_to_date: ByteSize,
     /// What the cgroup can have been charged for: without shared memory and without processes elsewhere.
     pss_in_cgroup: ByteSize,
     rss: ByteSize,
@@ -460,12 +462,19 @@ impl Attribution {
 
     fn peak_sample(&self, row: &Row, cgroup: Option<CgroupSample>) -> PeakSample {
         let mut pss_read = ByteSize::ZERO;
+        let mut pss_up_to_date = ByteSize::ZERO;
         let mut pss_in_cgroup = ByteSize::ZERO;
         let mut processes = Vec::with_capacity(self.tree.live().len());
         for process in self.tree.live() {
             let pss = process.current_pss();
             if process.pss.is_some_and(|(read_at, _)| read_at == row.at) {
                 pss_read += pss.unwrap_or_default();
+            }
+            if process
+                .pss
+                .is_some_and(|(read_at, _)| read_at >= process.sharing_changed)
+            {
+                pss_up_to_date += pss.unwrap_or_default();
             }
             if !self.outside.contains(&process.id) {
                 pss_in_cgroup += pss.unwrap_or_default() - process.current_pss_shmem();
@@ -485,6 +494,7 @@ impl Attribution {
             cgroup,
             pss: row.pss,
             pss_read,
+            pss_up_to_date,
             pss_in_cgroup,
             rss: row.rss,
             stages: row.stages.clone(),
@@ -801,10 +811,11 @@ impl Attribution {
 
 impl PeakSample {
     /// What makes a sample the peak: the cgroup's usage, where it could be read; else the sum of PSS. Among
-    /// equals, as on a plateau, the one with the freshest figures.
-    fn height(&self) -> (Option<ByteSize>, Option<ByteSize>, ByteSize) {
+    /// equals, as on a plateau, the one of which most is known, and then the one with the freshest figures.
+    fn height(&self) -> impl PartialOrd + use<> {
         let usage = self.cgroup.map(|sample| sample.usage);
-        (usage, usage.is_none().then_some(self.pss), self.pss_read)
+        let without_usage = usage.is_none().then_some(self.pss);
+        (usage, without_usage, self.pss_up_to_date, self.pss_read)
     }
 
     fn composition(&self) -> Option<Composition> {

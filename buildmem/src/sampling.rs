@@ -28,6 +28,9 @@ const OUT_OF_DATE: Duration = Duration::from_secs(2);
 /// A process's PSS is read no more often than this many times the cost of its last read.
 const REST: u32 = 200;
 
+/// The same where its pages came to be shared with others, or ceased to: by a fork the PSS is wrong by a factor.
+const REST_WHEN_WRONG: u32 = 20;
+
 /// What a first read costs in nanoseconds a KiB resident: 4 ms a GiB of 4 KiB pages.
 const COST_PER_KIB: u64 = 4;
 
@@ -111,12 +114,18 @@ impl Candidate {
         }
         let Some(last) = self.last else { return true };
         let since = now.since(last.at);
-        if since < last.cost * REST {
+        let sharing_changed = self.sharing_changed > last.at;
+        let rest = if sharing_changed {
+            REST_WHEN_WRONG
+        } else {
+            REST
+        };
+        if since < last.cost * rest {
             return false;
         }
         let change = ByteSize::from_bytes(self.rss.signed_difference(last.rss).unsigned_abs());
         let notable = LEAST_CHANGE_BYTES.max(ByteSize::from_bytes(last.rss.bytes() / LEAST_CHANGE));
-        self.sharing_changed > last.at || change > notable || since > OUT_OF_DATE
+        sharing_changed || change > notable || since > OUT_OF_DATE
     }
 
     fn expected_cost(&self) -> Duration {
@@ -222,6 +231,16 @@ mod tests {
         // 1000 MiB cost 4 ms here: 800 ms of rest.
         assert_eq!(due_ids(&[read(candidate(1, 2000), 700, 1000)]), [0_u32; 0]);
         assert_eq!(due_ids(&[read(candidate(1, 2000), 900, 1000)]), [1]);
+    }
+
+    #[test]
+    fn after_a_fork_the_rest_is_20_times_the_cost() {
+        let forked = |millis_ago| Candidate {
+            sharing_changed: ago(10),
+            ..read(candidate(1, 1000), millis_ago, 1000)
+        };
+        assert_eq!(due_ids(&[forked(70)]), [0_u32; 0]);
+        assert_eq!(due_ids(&[forked(90)]), [1]);
     }
 
     #[test]

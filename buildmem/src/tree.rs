@@ -18,6 +18,7 @@ pub struct ProcessTree {
     stages: Stages,
     live: BTreeMap<Tgid, Process>,
     next_id: u32,
+    next_family: u32,
     counts: Counts,
     anomalies: Anomalies,
 }
@@ -65,9 +66,15 @@ pub struct Process {
     pub pss: Option<(BootTime, PssSample)>,
     /// When its pages last began or ceased to be shared with a relative: a PSS read before is out of date.
     pub sharing_changed: BootTime,
+    /// Who it may share its private pages with: those that came from one image by fork alone.
+    family: Family,
     /// It runs in its parent's address space until its first exec: its memory is its parent's.
     pub shares_mm: bool,
 }
+
+/// The copies of one image: fork makes another one of it, exec begins a new one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Family(u32);
 
 /// One program that a process ran.
 #[derive(Clone, Debug, PartialEq)]
@@ -147,6 +154,7 @@ impl ProcessTree {
             stages,
             live: BTreeMap::new(),
             next_id: 0,
+            next_family: 0,
             counts: Counts {
                 forks: 0,
                 execs: 0,
@@ -275,19 +283,25 @@ impl ProcessTree {
             self.known(at, parent);
         }
         let id = take_id(&mut self.next_id);
-        let (origin, argv, inherited) = match self.live.get_mut(&parent) {
-            Some(parent) => {
-                parent.sharing_changed = at;
-                (
-                    Some((parent.id, parent.tgid)),
-                    Rc::clone(parent.argv()),
-                    Some(parent.stage),
-                )
+        let (origin, argv, inherited, family) = match self.live.get(&parent) {
+            Some(parent) => (
+                Some((parent.id, parent.tgid)),
+                Rc::clone(parent.argv()),
+                Some(parent.stage),
+                // After vfork there is no copy: the parent's memory stays what it was.
+                (!shares_mm).then_some(parent.family),
+            ),
+            None => (None, Rc::default(), None, None),
+        };
+        let family = match family {
+            Some(family) => {
+                self.change_sharing(at, family);
+                family
             }
-            None => (None, Rc::default(), None),
+            None => self.take_family(),
         };
         let stage = self.stages.at_fork(id, inherited);
-        let process = Process::new(id, child, origin, at, argv, stage);
+        let process = Process::new(id, child, origin, at, argv, stage, family);
         self.insert(Process {
             shares_mm,
             ..process
@@ -303,6 +317,7 @@ impl ProcessTree {
         ended_image: &Reading<ByteSize>,
     ) {
         self.known(at, tgid);
+        let family = self.take_family();
         let Some(process) = self.live.get_mut(&tgid) else {
             return;
         };
@@ -317,8 +332,8 @@ impl ProcessTree {
         process.rss = None;
         process.pss = None;
         process.sharing_changed = at;
-        let parent = process.parent;
-        self.stop_sharing(at, parent);
+        let left = std::mem::replace(&mut process.family, family);
+        self.change_sharing(at, left);
     }
 
     fn exited(
@@ -331,9 +346,7 @@ impl ProcessTree {
         self.known(at, tgid);
         let mut process = self.live.remove(&tgid)?;
         process.end_image(high_water);
-        if !process.has_execed() {
-            self.stop_sharing(at, process.parent);
-        }
+        self.change_sharing(at, process.family);
         Some(Ended {
             process,
             at,
@@ -352,19 +365,25 @@ impl ProcessTree {
         }
     }
 
-    /// A child no longer shares pages with this parent, so the parent's own part of them grew.
-    fn stop_sharing(&mut self, at: BootTime, parent: Option<(ProcessId, Tgid)>) {
-        if let Some((id, tgid)) = parent
-            && let Some(parent) = self.live.get_mut(&tgid)
-            && parent.id == id
-        {
-            parent.sharing_changed = at;
+    /// One more or one less shares the pages of these: each one's part of them is another now.
+    fn change_sharing(&mut self, at: BootTime, family: Family) {
+        for process in self.live.values_mut() {
+            if process.family == family {
+                process.sharing_changed = at;
+            }
         }
+    }
+
+    const fn take_family(&mut self) -> Family {
+        let family = Family(self.next_family);
+        self.next_family = self.next_family.wrapping_add(1);
+        family
     }
 
     /// The live process with this number, adopted where its fork was not seen.
     fn known(&mut self, at: BootTime, tgid: Tgid) -> &mut Process {
         let live = self.live.len() as u64;
+        let family = self.take_family();
         match self.live.entry(tgid) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(place) => {
@@ -372,7 +391,15 @@ impl ProcessTree {
                 self.counts.peak_live = self.counts.peak_live.max(live + 1);
                 let id = take_id(&mut self.next_id);
                 let stage = self.stages.at_fork(id, None);
-                place.insert(Process::new(id, tgid, None, at, Rc::default(), stage))
+                place.insert(Process::new(
+                    id,
+                    tgid,
+                    None,
+                    at,
+                    Rc::default(),
+                    stage,
+                    family,
+                ))
             }
         }
     }
@@ -397,6 +424,7 @@ impl Process {
         started: BootTime,
         argv: Rc<CommandLine>,
         stage: StageOf,
+        family: Family,
     ) -> Self {
         Self {
             id,
@@ -411,6 +439,7 @@ impl Process {
             rss: None,
             pss: None,
             sharing_changed: started,
+            family,
             shares_mm: false,
         }
     }
@@ -534,6 +563,40 @@ mod tests {
         assert_eq!(
             tree.get(Tgid(10)).unwrap().sharing_changed,
             BootTime::from_nanos(2)
+        );
+    }
+
+    #[test]
+    fn a_fork_makes_the_pss_of_all_copies_of_the_image_out_of_date_and_of_no_other_process() {
+        let (tree, _) = fold(&[
+            forked(1, 10),
+            execed(10, &["sh"], 1),
+            forked(10, 11),
+            forked(10, 12),
+            execed(12, &["cc"], 1),
+            forked(11, 13),
+        ]);
+        let changed = |tgid| tree.get(Tgid(tgid)).unwrap().sharing_changed.nanos();
+        // The parent and the sibling of a process whose child was forked at 5 share its pages; `cc` does not.
+        assert_eq!([10, 11, 12, 13].map(changed), [5, 5, 4, 5]);
+    }
+
+    #[test]
+    fn a_vfork_leaves_the_parents_pss_as_it_is() {
+        let vforked = EventKind::Forked {
+            parent: Tgid(10),
+            child: Tgid(11),
+            shares_mm: true,
+        };
+        let (tree, _) = fold(&[
+            forked(1, 10),
+            vforked,
+            execed(11, &["cc"], 1),
+            exited(11, 1),
+        ]);
+        assert_eq!(
+            tree.get(Tgid(10)).unwrap().sharing_changed,
+            BootTime::from_nanos(0)
         );
     }
 

@@ -7,6 +7,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::cli::RunArgs;
@@ -250,10 +251,16 @@ async fn measure(
     log::info!("the build is process {}", build.tgid());
     let status = session.observe(&mut build, &signals, &terminal).await?;
     session.end(status).await;
+    let stdout_line_is_open = output.stdout_line_is_open();
     for note in output.drain_after_exit().await {
         session.note(note);
     }
-    let at_line_start = terminal.finish();
+    let mut at_line_start = terminal.finish();
+    if stdout_line_is_open.load(Ordering::Relaxed) {
+        // The result begins a line of its own, for whoever looks for it there. Should this fail, so will that.
+        let _ = writeln!(io::stdout());
+        at_line_start |= terminal.is_same_file(io::stdout().as_fd());
+    }
     session.record_now(EventKind::Verified {
         checks: check_artifacts(&plan, status)?,
     });

@@ -15,6 +15,7 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -94,6 +95,8 @@ pub struct Output {
     streams: Vec<JoinHandle<Option<Note>>>,
     build_ended: Arc<OwnedFd>,
     log: Arc<Log>,
+    /// The last line on our stdout has no end yet.
+    stdout_is_open: Arc<AtomicBool>,
     /// Tasks that copy the window's size. They end with this set.
     window_sizes: JoinSet<()>,
 }
@@ -123,6 +126,7 @@ impl Output {
             streams: Vec::new(),
             build_ended: Arc::new(eventfd(0, EventfdFlags::CLOEXEC)?),
             log: Arc::new(Log::new(log)),
+            stdout_is_open: Arc::default(),
             window_sizes: JoinSet::new(),
         };
         let OurStdio { stdout, stderr } = ours;
@@ -141,6 +145,11 @@ impl Output {
         Ok((output, stdio))
     }
 
+    /// Whether the build's last line on our stdout has no end, now and later: what we write there begins with one.
+    pub fn stdout_line_is_open(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.stdout_is_open)
+    }
+
     /// Call it when the build's own process has ended. Forwards what it wrote, and what its children still
     /// write until they are silent for a moment; then closes the streams, whoever holds them. Returns what a
     /// reader must know.
@@ -152,6 +161,7 @@ impl Output {
             streams,
             build_ended,
             log,
+            stdout_is_open: _,
             window_sizes,
         } = self;
         drop(window_sizes);
@@ -217,14 +227,18 @@ impl Output {
             }
             Forward::Passthrough => Destination::File(ours),
         };
+        let line_is_open = if name == "stderr" {
+            Arc::default()
+        } else {
+            Arc::clone(&self.stdout_is_open)
+        };
         let stream = Stream {
             name,
             source,
             destination,
             log: Arc::clone(&self.log),
             build_ended: Arc::clone(&self.build_ended),
-            precedes_result: name != "stderr",
-            at_line_start: true,
+            line_is_open,
         };
         self.streams.push(spawn(stream)?);
         Ok(theirs)
@@ -281,6 +295,10 @@ enum Destination {
 }
 
 impl Destination {
+    const fn is_none(&self) -> bool {
+        matches!(self, Self::None)
+    }
+
     fn write(&self, bytes: &[u8]) -> io::Result<()> {
         match self {
             Self::None => Ok(()),
@@ -299,24 +317,12 @@ struct Stream {
     log: Arc<Log>,
     /// Readable when the build has ended.
     build_ended: Arc<OwnedFd>,
-    /// The result line follows it.
-    precedes_result: bool,
-    /// The last byte that was written was a newline, or nothing was written.
-    at_line_start: bool,
+    /// Whether its last byte was no newline, as far as it goes to a file of ours.
+    line_is_open: Arc<AtomicBool>,
 }
 
 impl Stream {
     fn run(mut self) -> Option<Note> {
-        let trouble = self.forward();
-        // The result begins a line of its own, for whoever looks for it there. The log stays as it is.
-        if self.precedes_result && !self.at_line_start {
-            // Should it fail, so will the result line.
-            let _ = self.destination.write(b"\n");
-        }
-        trouble
-    }
-
-    fn forward(&mut self) -> Option<Note> {
         let mut buffer = vec![0; CHUNK];
         let mut trouble = None;
         let mut after_end = None;
@@ -332,7 +338,8 @@ impl Stream {
                         self.destination = Destination::None;
                         trouble = Some(self.unwritable(&error));
                     }
-                    self.at_line_start = chunk.ends_with(b"\n");
+                    let is_open = !chunk.ends_with(b"\n") && !self.destination.is_none();
+                    self.line_is_open.store(is_open, Ordering::Relaxed);
                     if let Some(AfterEnd { taken, .. }) = &mut after_end {
                         *taken += length;
                     }

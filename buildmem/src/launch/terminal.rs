@@ -135,7 +135,7 @@ impl Terminal {
     }
 
     /// Whether `other` is what we write to.
-    pub(super) fn is_same_file(&self, other: BorrowedFd<'_>) -> bool {
+    pub fn is_same_file(&self, other: BorrowedFd<'_>) -> bool {
         same_file(self.out.as_fd(), other)
     }
 

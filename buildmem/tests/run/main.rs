@@ -3,11 +3,7 @@
 //! What people read is snapshot-tested elsewhere: here it is the result line, the files and the exit codes.
 //! Each test has a folder of its own, so they may run side by side, next to whatever else the machine does.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test's helpers fail as the test does"
-)]
+#![expect(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -77,7 +77,10 @@ fn a_root_shell_that_names_all_stages_is_in_none_of_them() {
         unreachable!()
     };
     assert!(compile.started_s + compile.wall_s <= link.started_s);
-    assert!((0.4..0.8).contains(&link.wall_s), "{link:?}");
+    assert!(
+        link.wall_s >= 0.4 && link.started_s + link.wall_s <= report.duration_s,
+        "{link:?}"
+    );
 }
 
 #[test]

@@ -178,10 +178,10 @@ impl Running {
         kill(nix_pid(self.pid()), signal).unwrap();
     }
 
-    /// Waits until a file is there.
+    /// Waits until something is in a file.
     pub fn wait_for(&mut self, file: &Path) {
         let deadline = Instant::now() + PATIENCE;
-        while !file.exists() {
+        while fs::read(file).unwrap_or_default().is_empty() {
             assert!(Instant::now() < deadline, "{} never came", file.display());
             assert!(
                 self.child.try_wait().unwrap().is_none(),

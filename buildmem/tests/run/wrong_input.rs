@@ -117,7 +117,11 @@ fn without_privileges_the_message_says_what_to_do_and_nothing_is_deleted() {
     }
     let before = project.contents();
     let ran = Running::start(&mut command).end();
-    assert_told("no privileges", &ran, "\ncause: ");
+    assert_told(
+        "no privileges",
+        &ran,
+        "error: cannot load the eBPF programs\ncause: ",
+    );
     assert!(ran.stderr().contains("\n help: "), "{}", ran.stderr());
     assert!(ran.stderr().contains("sudo"), "{}", ran.stderr());
     assert!(project.contents() == before, "files changed");

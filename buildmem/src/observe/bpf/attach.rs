@@ -64,8 +64,8 @@ impl Tracker {
     pub fn start(config: TrackerConfig) -> Result<Self, Problem> {
         let offsets = running_kernels_offsets()?;
         let namespace = pid_namespace()?;
-        let mut ebpf =
-            load(&offsets, namespace, config).map_err(|error| explain("load", &error))?;
+        let mut ebpf = load(&offsets, namespace, config)
+            .map_err(|error| explain("load the eBPF programs", &error))?;
         let programs = HOOKS
             .iter()
             .map(|hook| attach(&mut ebpf, hook))
