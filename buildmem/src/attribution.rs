@@ -104,8 +104,8 @@ struct PeakSample {
     cgroup: Option<CgroupSample>,
     pss: ByteSize,
     pss_read: ByteSize,
-    /// The part that no fork, exec or exit of a relative has made out of date.
-    pss_up_to_date: ByteSize,
+    /// RSS of the processes whose PSS was never read, or not since a relative's fork, exec or exit changed it.
+    rss_unknown: ByteSize,
     /// What the cgroup can have been charged for: without shared memory and without processes elsewhere.
     pss_in_cgroup: ByteSize,
     rss: ByteSize,
@@ -462,7 +462,7 @@ impl Attribution {
 
     fn peak_sample(&self, row: &Row, cgroup: Option<CgroupSample>) -> PeakSample {
         let mut pss_read = ByteSize::ZERO;
-        let mut pss_up_to_date = ByteSize::ZERO;
+        let mut rss_unknown = ByteSize::ZERO;
         let mut pss_in_cgroup = ByteSize::ZERO;
         let mut processes = Vec::with_capacity(self.tree.live().len());
         for process in self.tree.live() {
@@ -472,9 +472,9 @@ impl Attribution {
             }
             if process
                 .pss
-                .is_some_and(|(read_at, _)| read_at >= process.sharing_changed)
+                .is_none_or(|(read_at, _)| read_at < process.sharing_changed)
             {
-                pss_up_to_date += pss.unwrap_or_default();
+                rss_unknown += process.rss.unwrap_or_default();
             }
             if !self.outside.contains(&process.id) {
                 pss_in_cgroup += pss.unwrap_or_default() - process.current_pss_shmem();
@@ -494,7 +494,7 @@ impl Attribution {
             cgroup,
             pss: row.pss,
             pss_read,
-            pss_up_to_date,
+            rss_unknown,
             pss_in_cgroup,
             rss: row.rss,
             stages: row.stages.clone(),
@@ -815,7 +815,8 @@ impl PeakSample {
     fn height(&self) -> impl PartialOrd + use<> {
         let usage = self.cgroup.map(|sample| sample.usage);
         let without_usage = usage.is_none().then_some(self.pss);
-        (usage, without_usage, self.pss_up_to_date, self.pss_read)
+        let known = std::cmp::Reverse(self.rss_unknown);
+        (usage, without_usage, known, self.pss_read)
     }
 
     fn composition(&self) -> Option<Composition> {
