@@ -16,7 +16,7 @@ use crate::report::{
 };
 use crate::stages::{OTHER, StageId, Stages};
 use crate::timeline::{TimelineRow, TimelineTable};
-use crate::tree::{Ended, Process, ProcessTree};
+use crate::tree::{Ended, Holding, Process, ProcessTree};
 use crate::units::{BootTime, ByteSize};
 
 /// How many processes with the highest own peak are listed.
@@ -104,7 +104,7 @@ struct PeakSample {
     cgroup: Option<CgroupSample>,
     pss: ByteSize,
     pss_read: ByteSize,
-    /// RSS of the processes whose PSS was never read, or not since a relative's fork, exec or exit changed it.
+    /// RSS of the processes whose PSS is not known, or out of date.
     rss_unknown: ByteSize,
     /// What the cgroup can have been charged for: without shared memory and without processes elsewhere.
     pss_in_cgroup: ByteSize,
@@ -430,8 +430,14 @@ impl Attribution {
             live: self.tree.live().len() as u64,
             stages: Vec::new(),
         };
-        for process in self.tree.live() {
-            let pss = process.current_pss().unwrap_or_default();
+        let holdings = self.tree.holdings();
+        for Holding {
+            process,
+            pss,
+            up_to_date: _,
+        } in &holdings
+        {
+            let pss = pss.unwrap_or_default();
             row.pss += pss;
             row.rss += process.rss.unwrap_or_default();
             let stage = StageKey::of(process.stage.stage());
@@ -440,6 +446,7 @@ impl Attribution {
                 None => row.stages.push((stage, pss)),
             }
         }
+        let sample = self.peak_sample(&row, cgroup, &holdings);
         for (stage, pss) in &row.stages {
             if let Some(fold) = self.stages.get_mut(stage)
                 && fold.peak.is_none_or(|(peak, _)| *pss > peak)
@@ -448,11 +455,11 @@ impl Attribution {
             }
         }
         self.highest_usage = self.highest_usage.max(row.cgroup);
-        let sample = self.peak_sample(&row, cgroup);
+        let noise = charge_noise(self.header.cpus);
         if self
             .peak
             .as_ref()
-            .is_none_or(|peak| sample.height() > peak.height())
+            .is_none_or(|peak| sample.height(noise) > peak.height(noise))
         {
             self.peak = Some(sample);
         }
@@ -460,20 +467,26 @@ impl Attribution {
         self.rows.push(row);
     }
 
-    fn peak_sample(&self, row: &Row, cgroup: Option<CgroupSample>) -> PeakSample {
+    fn peak_sample(
+        &self,
+        row: &Row,
+        cgroup: Option<CgroupSample>,
+        holdings: &[Holding<'_>],
+    ) -> PeakSample {
         let mut pss_read = ByteSize::ZERO;
         let mut rss_unknown = ByteSize::ZERO;
         let mut pss_in_cgroup = ByteSize::ZERO;
-        let mut processes = Vec::with_capacity(self.tree.live().len());
-        for process in self.tree.live() {
-            let pss = process.current_pss();
+        let mut processes = Vec::with_capacity(holdings.len());
+        for &Holding {
+            process,
+            pss,
+            up_to_date,
+        } in holdings
+        {
             if process.pss.is_some_and(|(read_at, _)| read_at == row.at) {
                 pss_read += pss.unwrap_or_default();
             }
-            if process
-                .pss
-                .is_none_or(|(read_at, _)| read_at < process.sharing_changed)
-            {
+            if !up_to_date {
                 rss_unknown += process.rss.unwrap_or_default();
             }
             if !self.outside.contains(&process.id) {
@@ -812,8 +825,10 @@ impl Attribution {
 impl PeakSample {
     /// What makes a sample the peak: the cgroup's usage, where it could be read; else the sum of PSS. Among
     /// equals, as on a plateau, the one of which most is known, and then the one with the freshest figures.
-    fn height(&self) -> impl PartialOrd + use<> {
-        let usage = self.cgroup.map(|sample| sample.usage);
+    fn height(&self, noise: ByteSize) -> impl PartialOrd + use<> {
+        let usage = self
+            .cgroup
+            .map(|sample| sample.usage.bytes() / noise.bytes());
         let without_usage = usage.is_none().then_some(self.pss);
         let known = std::cmp::Reverse(self.rss_unknown);
         (usage, without_usage, known, self.pss_read)
@@ -838,6 +853,12 @@ impl PeakSample {
             unattributed: usage.signed_difference(explained),
         })
     }
+}
+
+/// How precisely a cgroup's usage is known: the kernel charges it in batches of 64 pages of 4 KiB a CPU
+/// (`MEMCG_CHARGE_BATCH`, include/linux/memcontrol.h).
+fn charge_noise(cpus: u64) -> ByteSize {
+    ByteSize::from_kib(256 * cpus.max(1))
 }
 
 fn held_by(stages: &[(StageKey, ByteSize)], stage: StageKey) -> ByteSize {

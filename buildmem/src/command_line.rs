@@ -196,6 +196,8 @@ fn push_quoted(line: &mut String, arg: &str) {
             '\n' => line.push_str("\\n"),
             '\t' => line.push_str("\\t"),
             '\r' => line.push_str("\\r"),
+            // As a shell is told of one: the quotation ends, one follows, it begins again.
+            '\'' => line.push_str(r"'\''"),
             c if c.is_control() => {
                 // Cannot fail: the target is a String.
                 let _ = write!(line, "\\u{{{:x}}}", c as u32);
@@ -276,6 +278,7 @@ mod tests {
         let line = CommandLine::from_kernel(b"sh\0-c\0\0a\nb\0\0", 12);
         assert_eq!(line, CommandLine::from_args(["sh", "-c", "", "a\nb", ""]));
         assert_eq!(line.display(), r"sh -c '' 'a\nb' ''");
+        assert_eq!(CommandLine::from_args(["it's"]).display(), r"'it'\''s'");
     }
 
     #[test]

@@ -20,7 +20,7 @@ use crate::observe::sampler::Sampler;
 use crate::problem::Problem;
 use crate::reading::Reading;
 use crate::recorder::{Recorded, Recorder};
-use crate::tree::{Process, ProcessTree};
+use crate::tree::ProcessTree;
 use crate::units::{BootTime, ByteSize};
 
 /// How often the kernel's events are taken over. The ring buffer holds a quarter of a second of the heaviest
@@ -251,9 +251,13 @@ impl Session {
         }
         self.samples += 1;
         self.record(event);
-        let held = self
-            .usage
-            .unwrap_or_else(|| self.tree.live().filter_map(Process::current_pss).sum());
+        let held = self.usage.unwrap_or_else(|| {
+            self.tree
+                .holdings()
+                .iter()
+                .filter_map(|holding| holding.pss)
+                .sum()
+        });
         self.peak = self.peak.max(Some(held));
     }
 

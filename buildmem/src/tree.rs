@@ -73,7 +73,7 @@ pub struct Process {
 }
 
 /// The copies of one image: fork makes another one of it, exec begins a new one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Family(u32);
 
 /// One program that a process ran.
@@ -83,6 +83,17 @@ pub struct Image {
     pub argv: Rc<CommandLine>,
     /// The most that it ever had resident; `None` while it runs.
     pub rss_high_water: Option<Reading<ByteSize>>,
+}
+
+/// What a live process holds.
+#[derive(Clone, Copy, Debug)]
+pub struct Holding<'tree> {
+    /// The process.
+    pub process: &'tree Process,
+    /// Its PSS now, as well as it is known; `None` where it was never read, nor that of a copy.
+    pub pss: Option<ByteSize>,
+    /// Nothing that changed since it was read makes it wrong, but new pages that it has in common with others.
+    pub up_to_date: bool,
 }
 
 /// A process that ended.
@@ -229,6 +240,43 @@ impl ProcessTree {
     /// The live processes in the order of their tgids.
     pub fn live(&self) -> impl ExactSizeIterator<Item = &Process> {
         self.live.values()
+    }
+
+    /// The live processes with the PSS of each now, as well as it is known.
+    ///
+    /// A copy of an image whose own reading is missing or out of date is taken to hold the same part of its RSS
+    /// as a copy that was read since: the pages that they have in common are in equal parts theirs.
+    pub fn holdings(&self) -> Vec<Holding<'_>> {
+        let mut read = BTreeMap::new();
+        for process in self.live.values() {
+            if let Some((at, sample)) = process.pss
+                && at >= process.sharing_changed
+                && sample.rss > ByteSize::ZERO
+            {
+                let latest = read.entry(process.family).or_insert((at, sample));
+                if at > latest.0 {
+                    *latest = (at, sample);
+                }
+            }
+        }
+        let mut holdings = Vec::with_capacity(self.live.len());
+        for process in self.live.values() {
+            let own = process
+                .pss
+                .is_some_and(|(at, _)| at >= process.sharing_changed);
+            let (pss, up_to_date) = match (read.get(&process.family), process.rss) {
+                (Some((_, like)), Some(rss)) if !own => {
+                    (Some(rss.scaled(like.total, like.rss)), true)
+                }
+                _ => (process.current_pss(), own),
+            };
+            holdings.push(Holding {
+                process,
+                pss,
+                up_to_date,
+            });
+        }
+        holdings
     }
 
     /// The live process with this number.
@@ -549,6 +597,39 @@ mod tests {
             tree.get(Tgid(10)).unwrap().current_pss(),
             Some(ByteSize::from_mib(90))
         );
+    }
+
+    #[test]
+    fn a_copy_that_was_not_read_holds_the_same_part_as_one_that_was() {
+        let rss = ByteSize::from_mib(200);
+        let sample = |tgid, pss| ProcessSample {
+            tgid: Tgid(tgid),
+            rss,
+            pss,
+        };
+        let half = PssSample {
+            total: ByteSize::from_mib(100),
+            shmem: ByteSize::ZERO,
+            rss,
+        };
+        let (tree, _) = fold(&[
+            forked(1, 10),
+            EventKind::Sampled {
+                cgroup: None,
+                processes: vec![sample(10, Some(PssSample { total: rss, ..half }))],
+            },
+            forked(10, 11),
+            EventKind::Sampled {
+                cgroup: None,
+                processes: vec![sample(10, None), sample(11, Some(half))],
+            },
+        ]);
+        let held: Vec<Option<ByteSize>> = tree
+            .holdings()
+            .into_iter()
+            .map(|holding| holding.pss)
+            .collect();
+        assert_eq!(held, [Some(half.total); 2]);
     }
 
     #[test]

@@ -50,6 +50,14 @@ impl ByteSize {
         self.0.cast_signed().wrapping_sub(other.0.cast_signed())
     }
 
+    /// `self × part / whole`; nothing when there is no whole.
+    #[must_use]
+    pub fn scaled(self, part: Self, whole: Self) -> Self {
+        let product = u128::from(self.0) * u128::from(part.0);
+        let scaled = product.checked_div(u128::from(whole.0)).unwrap_or_default();
+        Self(u64::try_from(scaled).unwrap_or(u64::MAX))
+    }
+
     /// This part of `whole` as a fraction; 0 when there is no whole.
     #[expect(
         clippy::cast_precision_loss,
