@@ -6,7 +6,7 @@
 
 use std::ffi::{CString, OsStr, OsString};
 use std::io::{self, Read};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
@@ -70,6 +70,9 @@ pub struct RunningBuild {
     child: Child,
     pidfd: OwnedFd,
     tgid: Tgid,
+    /// A second descriptor of it, registered with the runtime by the first wait, and for good: the session waits
+    /// anew many times a second.
+    ended: Option<AsyncFd<OwnedFd>>,
 }
 
 impl RunningBuild {
@@ -92,10 +95,15 @@ impl RunningBuild {
     /// Waits for its end. May be dropped before it is ready, and called again. Needs a tokio runtime.
     pub async fn wait(&mut self) -> Result<ExitStatus, Problem> {
         let failed = |error: io::Error| Problem::new("cannot wait for the build").because(error);
-        // SAFETY: a borrowed descriptor stays open, and the same, for as long as the `AsyncFd` has it.
-        let ended =
-            unsafe { AsyncFd::register_with_interest(self.pidfd.as_fd(), Interest::READABLE) }
+        let ended = if let Some(ended) = &self.ended {
+            ended
+        } else {
+            let pidfd = self.pidfd.try_clone().map_err(failed)?;
+            // SAFETY: the descriptor is owned by the `AsyncFd`, and stays open, and the same, as long as that.
+            let ended = unsafe { AsyncFd::register_with_interest(pidfd, Interest::READABLE) }
                 .map_err(|error| failed(error.into()))?;
+            self.ended.insert(ended)
+        };
         loop {
             if let Some(status) = self.child.try_wait().map_err(failed)? {
                 return Ok(ExitStatus::from_wait_status(status.into_raw()));
@@ -201,7 +209,12 @@ pub fn start(spec: BuildSpec) -> Result<RunningBuild, Problem> {
                 .help("build-mem needs Linux 5.10 or newer; a sandbox may have forbidden the call")
         });
     match pidfd {
-        Ok(pidfd) => Ok(RunningBuild { child, pidfd, tgid }),
+        Ok(pidfd) => Ok(RunningBuild {
+            child,
+            pidfd,
+            tgid,
+            ended: None,
+        }),
         Err(problem) => {
             let mut child = child;
             // A build that nobody waits for must not run on.
