@@ -22,7 +22,7 @@ use crate::launch::clear;
 use crate::launch::credentials::{Invoker, RestoredEnvironment, SudoCall};
 use crate::launch::output::{Forward, OurStdio, Output};
 use crate::launch::signals::SignalStream;
-use crate::launch::start::{BuildCommand, BuildSpec, start};
+use crate::launch::start::{BuildCommand, BuildSpec, find_program, start};
 use crate::launch::terminal::{StatusLine, Terminal};
 use crate::launch::verify::verify;
 use crate::observe::bpf::{CgroupLeaf, Tracker, TrackerConfig};
@@ -166,6 +166,8 @@ async fn measure(
     mut plan: Plan,
     mut tracker: Tracker,
 ) -> Result<(Report, u8), Problem> {
+    plan.invoker
+        .act_as(|| find_program(&plan.command, &plan.environment))?;
     let clear_plan = clear_plan(args, &plan)?;
     let out_dir = open_out_dir(args, &plan)?;
     let leaf = make_leaf(&mut plan);

@@ -5,6 +5,7 @@
 //! set. The build stays in our process group and session, so that the terminal treats both as one job.
 
 use std::ffi::{CString, OsStr, OsString};
+use std::fs;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
@@ -339,6 +340,35 @@ fn explain(
     Problem::new(what).because(error)
 }
 
+/// Looks the program up in the build's PATH, so that nothing is cleared or replaced for a build that cannot
+/// start. What only the kernel can tell, such as a missing interpreter, is told by [`start`].
+///
+/// To be called with the rights of the build's user.
+pub fn find_program(command: &BuildCommand, env: &[(OsString, OsString)]) -> Result<(), Problem> {
+    let argv = command.argv();
+    let Some(program) = argv.first() else {
+        return Ok(());
+    };
+    let path = env
+        .iter()
+        .find(|(name, _)| name == "PATH")
+        .map(|(_, path)| path);
+    // Without a PATH, execvp(3) has one of its own.
+    let (Some(path), false) = (path, program.as_bytes().contains(&b'/')) else {
+        return match fs::metadata(program) {
+            Err(error) if program.as_bytes().contains(&b'/') => {
+                Err(explain_exec(&error, program, command))
+            }
+            Err(_) | Ok(_) => Ok(()),
+        };
+    };
+    if std::env::split_paths(path).any(|folder| folder.join(program).is_file()) {
+        return Ok(());
+    }
+    let error = Errno::NOENT.into();
+    Err(explain_exec(&error, program, command))
+}
+
 fn explain_exec(error: &io::Error, program: &OsStr, command: &BuildCommand) -> Problem {
     let shown = program.display();
     let problem = Problem::new(format!("cannot execute `{shown}`")).because(error);
@@ -524,6 +554,19 @@ mod tests {
             let (spec, _output) = spec(&[command]);
             assert_eq!(problem(spec).kind, ProblemKind::NotFound);
         }
+    }
+
+    #[test]
+    fn a_program_is_found_where_the_build_will_find_it() {
+        let find = |program: &str| {
+            let command = BuildCommand::Argv(vec![program.into()]);
+            let env = [("PATH".into(), "/usr/bin:/bin".into())];
+            find_program(&command, &env).map_err(|problem| problem.kind)
+        };
+        assert_eq!(find("sh"), Ok(()));
+        assert_eq!(find("/bin/sh"), Ok(()));
+        assert_eq!(find("no-such-command-here"), Err(ProblemKind::NotFound));
+        assert_eq!(find("/no/such/command"), Err(ProblemKind::NotFound));
     }
 
     #[test]
