@@ -14,7 +14,7 @@ use crate::units::{BootTime, ByteSize};
 const SHARE_OF_CORE: u32 = 100;
 
 /// What the sampler may use at once at the start, so that a build of a second is sampled too.
-const HEAD_START: Duration = Duration::from_millis(20);
+const HEAD_START: Duration = Duration::from_millis(10);
 
 /// A change of RSS below this part of it leaves PSS as it is.
 const LEAST_CHANGE: u64 = 100;
@@ -252,7 +252,7 @@ mod tests {
     fn the_budget_is_one_percent_of_a_core_and_a_head_start() {
         let mut budget = Budget::default();
         assert!(budget.has_left(Duration::ZERO));
-        budget.spend(Duration::from_millis(21));
+        budget.spend(Duration::from_millis(11));
         assert!(!budget.has_left(Duration::ZERO));
         assert!(budget.has_left(Duration::from_secs(1)));
         budget.spend(Duration::from_millis(100));
@@ -266,7 +266,7 @@ mod tests {
         budget.spend(Duration::from_millis(100));
         assert!(!budget.has_left(Duration::ZERO));
         assert!(budget.has_left_for_overview(Duration::ZERO));
-        budget.spend_on_overview(Duration::from_millis(21));
+        budget.spend_on_overview(Duration::from_millis(11));
         assert!(!budget.has_left_for_overview(Duration::ZERO));
     }
 }
