@@ -219,7 +219,6 @@ pub struct CgroupComposition {
 
 /// One expectation about what the build leaves, and whether it holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct VerifyCheck {
     /// The artifact, relative to the project; `exit status` for the build's own.
     pub path: String,
@@ -246,7 +245,6 @@ pub struct ProfilerCost {
 
 /// Something that a reader must know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Note {
     /// What is affected: a field of the result, or a subject.
     pub what: String,

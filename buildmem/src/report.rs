@@ -10,7 +10,6 @@ pub const SCHEMA: &str = "build-mem/result/1";
 
 /// Everything that build-mem says about one build. Sizes are bytes, times are seconds since the build's start.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Report {
     /// [`SCHEMA`].
     pub schema: String,
@@ -50,7 +49,6 @@ pub struct Report {
 
 /// The outcome in a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// The build succeeded and left what it had to.
@@ -83,7 +81,6 @@ impl Verdict {
 
 /// How the build's own process ended; both absent when that was not seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Exit {
     /// Its exit code.
     pub code: Option<i32>,
@@ -109,7 +106,6 @@ impl Exit {
 
 /// The kernel's high-water mark of the build's cgroup.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Headline {
     /// The figure; absent where the kernel keeps none.
     pub bytes: Option<u64>,
@@ -131,7 +127,6 @@ pub struct Headline {
 
 /// A cgroup to which processes of the build went.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Escaped {
     /// Its path from the root of the hierarchy.
     pub cgroup: String,
@@ -143,7 +138,6 @@ pub struct Escaped {
 
 /// The sample with the highest cgroup usage; where no cgroup could be read, with the highest sum of PSS.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Peak {
     /// Its moment.
     pub at_s: f64,
@@ -166,7 +160,6 @@ pub struct Peak {
 
 /// What the cgroup held at the peak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Composition {
     /// Anonymous memory.
     pub anon: u64,
@@ -185,7 +178,6 @@ pub struct Composition {
 
 /// A stage's part of the peak.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct StageAtPeak {
     /// The stage.
     pub name: String,
@@ -195,7 +187,6 @@ pub struct StageAtPeak {
 
 /// A process that was alive at the peak.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ProcessAtPeak {
     /// As `ps` shows it.
     pub pid: u32,
@@ -218,7 +209,6 @@ pub struct ProcessAtPeak {
 
 /// One stage of the build.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Stage {
     /// Its name.
     pub name: String,
@@ -240,7 +230,6 @@ pub struct Stage {
 
 /// All processes of the build.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Processes {
     /// Processes made, the build's own included.
     pub forks: u64,
@@ -260,7 +249,6 @@ pub struct Processes {
 
 /// A process with its exact peak.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct TopProcess {
     /// As `ps` showed it.
     pub pid: u32,
@@ -283,7 +271,6 @@ pub struct TopProcess {
 
 /// Processes that ran the same thing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ProcessClass {
     /// What they ran, such as `cc1` or `node processChild.js`.
     pub command_class: String,
@@ -297,7 +284,6 @@ pub struct ProcessClass {
 
 /// A process that outlived the build.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct LeftRunning {
     /// As `ps` shows it.
     pub pid: u32,
@@ -311,7 +297,6 @@ pub struct LeftRunning {
 
 /// What the out-of-memory killer did in the build's cgroup.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Oom {
     /// Kills that the cgroup counted; absent where it cannot tell.
     pub kills: Option<u64>,
@@ -321,7 +306,6 @@ pub struct Oom {
 
 /// A process that the out-of-memory killer chose.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct OomVictim {
     /// As `ps` showed it.
     pub pid: u32,
@@ -333,7 +317,6 @@ pub struct OomVictim {
 
 /// The profiler itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Profiler {
     /// build-mem's version.
     pub version: String,
@@ -361,7 +344,6 @@ pub struct Profiler {
 
 /// Where the build ran.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Host {
     /// CPUs that the build could use.
     pub cpus: u64,
@@ -369,27 +351,4 @@ pub struct Host {
     pub memory_bytes: u64,
     /// 1 or 2: which hierarchy has the memory controller; absent where neither could be used.
     pub cgroup_version: Option<u8>,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The published description of a result: the doc comments and types of this very file.
-    #[test]
-    fn the_published_schema_is_that_of_the_report() {
-        let mut schema = schemars::schema_for!(Report);
-        schema.insert("$id".to_owned(), SCHEMA.into());
-        let schema = serde_json::to_string_pretty(&schema).unwrap() + "\n";
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/result-1.schema.json");
-        if std::env::var_os("UPDATE_SCHEMA").is_some() {
-            std::fs::write(path, &schema).unwrap();
-        }
-        let published = std::fs::read_to_string(path).unwrap_or_default();
-        let how = "UPDATE_SCHEMA=1 cargo test --package buildmem --lib report writes it";
-        assert_eq!(
-            published, schema,
-            "docs/result-1.schema.json is out of date: {how}"
-        );
-    }
 }
