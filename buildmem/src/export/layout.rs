@@ -16,7 +16,7 @@ const GAP: usize = 2;
 const INDENT: usize = 2;
 
 /// A command shorter than this says little: columns that can be spared make place for it.
-const SPARING_BELOW: usize = 32;
+const SPARING_BELOW: usize = 28;
 
 /// How many marks may be put onto one character. More is not writing but an attack on the layout.
 const MARKS: usize = 4;
@@ -182,9 +182,11 @@ impl Table {
     pub(super) fn lines(mut self, page: usize) -> Vec<Line> {
         let has_commands =
             (self.rows.iter().flatten()).any(|cell| matches!(cell, Cell::Command(_)));
-        let wanted = if has_commands { SPARING_BELOW } else { 0 };
-        let mut widths = self.widths();
-        while INDENT + taken(&widths) + wanted > page {
+        let mut widths = self.widths(page);
+        if let Some(last) = widths.last_mut().filter(|_| has_commands) {
+            *last = SPARING_BELOW;
+        }
+        while INDENT + taken(&widths) > page {
             let Some(spared) = self.spared() else { break };
             self.columns.remove(spared);
             for row in &mut self.rows {
@@ -248,7 +250,7 @@ impl Table {
         lines
     }
 
-    fn widths(&self) -> Vec<usize> {
+    fn widths(&self, page: usize) -> Vec<usize> {
         let last = self.columns.len().saturating_sub(1);
         (self.columns.iter().enumerate())
             .map(|(index, column)| {
@@ -262,12 +264,8 @@ impl Table {
                 // The first column's title is the section's, which may stand over its neighbour.
                 let title = if index == 0 { 0 } else { width(column.title) };
                 let widest = widest.max().unwrap_or(0).max(title).max(column.at_least);
-                // A stage may be called anything.
-                if index == 0 {
-                    widest.min(NAME_AT_MOST)
-                } else {
-                    widest
-                }
+                // A stage may be called anything, and so may an artifact.
+                widest.min(if index == 0 { NAME_AT_MOST } else { page / 2 })
             })
             .collect()
     }
@@ -347,57 +345,46 @@ pub(super) fn cut_end(text: &str, columns: usize, more: bool) -> String {
     cut
 }
 
-/// A command line on `columns`. First the folders of paths go, from the left: what is run and on what stays
-/// readable the longest. Then the middle goes: what a compiler works on stands at its end.
+/// A command line on `columns`. First the folders of paths go, as many as must: what is run and on what stays
+/// readable the longest. Then all but the start, the end and the one word that tells it from others goes.
 pub(super) fn shorten_command(command: &str, columns: usize) -> String {
     let command = visible(command);
     if width(&command) <= columns {
         return command;
     }
     let words: Vec<&str> = command.split(' ').collect();
-    let mut shortened: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
-    let mut has = width(&command);
-    for (index, word) in words.iter().enumerate() {
-        let short = if index == 0 {
-            word.rsplit('/').next().unwrap_or(word).to_owned()
-        } else {
-            shorten_path(word)
-        };
-        let (before, after) = (width(word), width(&short));
-        if short.is_empty() || after >= before {
-            continue;
-        }
-        has -= before - after;
-        shortened[index] = short;
-        if has <= columns {
-            return shortened.join(" ");
-        }
+    let mut shortened: Vec<String> = (words.iter().enumerate())
+        .map(|(index, word)| match index {
+            0 => program(word).to_owned(),
+            _ => shorten_path(word, 0),
+        })
+        .collect();
+    let has: usize = shortened.iter().map(|word| width(word) + 1).sum::<usize>() - 1;
+    let Some(mut spare) = columns.checked_sub(has) else {
+        return cut_around(&shortened, columns)
+            .unwrap_or_else(|| cut_middle(&shortened.join(" "), columns));
+    };
+    // What is run stands before what it is run on: it gets its folders back first.
+    for (short, word) in shortened.iter_mut().zip(&words).skip(1) {
+        let before = width(short);
+        *short = shorten_path(word, before + spare);
+        spare -= width(short) - before;
     }
-    if let Some(cut) = cut_around_source(&shortened, columns) {
-        return cut;
-    }
-    cut_middle(&shortened.join(" "), columns)
+    shortened.join(" ")
 }
 
-/// The line with what is compiled kept in sight: of two hundred compilers only their sources differ.
-fn cut_around_source(words: &[String], columns: usize) -> Option<String> {
-    const ENDINGS: [&str; 16] = [
-        ".c", ".cc", ".cpp", ".cxx", ".cu", ".go", ".java", ".js", ".kt", ".m", ".mjs", ".rs",
-        ".S", ".swift", ".ts", ".tsx",
-    ];
-    let is_source = |word: &String| ENDINGS.iter().any(|ending| word.ends_with(ending));
-    let at = words.iter().skip(1).position(is_source)? + 1;
-    let end = if at + 1 < words.len() { " …" } else { "" };
-    let source = format!(" {}{end}", words[at]);
-    // What is left before it must name the program, and more is better.
-    let place = columns.checked_sub(width(&source) + 12)? + 12;
-    let start = words[..at].join(" ");
-    Some(format!("{}{source}", cut_end(&start, place, false)))
+/// The program's name without its folders.
+fn program(word: &str) -> &str {
+    match word.rsplit('/').next() {
+        Some(name) if !name.is_empty() => name,
+        Some(_) | None => word,
+    }
 }
 
-/// The word with the folders of the path in it replaced by `…`: `--out=/a/b/c` becomes `--out=…/c`.
-fn shorten_path(word: &str) -> String {
-    let Some(slash) = word.find('/') else {
+/// The word on `columns`, or with the name alone where that is wider: from the path in it as many folders go as
+/// must. `--out=/a/b/c` becomes `--out=…/c`.
+fn shorten_path(word: &str, columns: usize) -> String {
+    let Some(slash) = word.find('/').filter(|_| width(word) > columns) else {
         return word.to_owned();
     };
     let before = &word[..slash];
@@ -407,12 +394,54 @@ fn shorten_path(word: &str) -> String {
         None if before.starts_with('-') => slash,
         None => 0,
     };
-    let path = &word[start..];
+    let (option, path) = word.split_at(start);
     let name = path.trim_end_matches('/');
-    let Some(last) = name.rfind('/') else {
-        return word.to_owned();
+    let mut shortest = word.to_owned();
+    for (at, _) in name.match_indices('/').skip_while(|(at, _)| *at == 0) {
+        shortest = format!("{option}…{}", &path[at..]);
+        if width(&shortest) <= columns {
+            break;
+        }
+    }
+    // `/a` and `a/` are as short as they get.
+    if width(&shortest) < width(word) {
+        shortest
+    } else {
+        word.to_owned()
+    }
+}
+
+/// The line with the one word kept in sight without which it says nothing: the source that a compiler works on
+/// (of two hundred compilers only that differs), else the program that an interpreter runs.
+fn cut_around(words: &[String], columns: usize) -> Option<String> {
+    const ENDINGS: [&str; 16] = [
+        ".c", ".cc", ".cpp", ".cxx", ".cu", ".go", ".java", ".js", ".kt", ".m", ".mjs", ".rs",
+        ".S", ".swift", ".ts", ".tsx",
+    ];
+    let is_source = |word: &String| ENDINGS.iter().any(|ending| word.ends_with(ending));
+    let is_path = |word: &String| word.starts_with("…/");
+    let after_program = || words.iter().skip(1);
+    let at = after_program()
+        .position(is_source)
+        .or_else(|| after_program().position(is_path))?
+        + 1;
+    let start = words[..at].join(" ");
+    let end = if at + 1 < words.len() { " …" } else { "" };
+    let word = format!(" {}{end}", words[at]);
+    if width(&start) + width(&word) <= columns - tail_of(columns) {
+        // It stands in the part that is kept anyway.
+        return None;
+    }
+    // What is left before it must name the program.
+    let place = columns
+        .checked_sub(width(&word))
+        .filter(|place| *place >= 12)?;
+    let start = if width(&start) > place {
+        format!("{}…", whole_words(take_start(&start, place - 1)))
+    } else {
+        start
     };
-    format!("{}…{}", &word[..start], &path[last..])
+    Some(format!("{start}{word}"))
 }
 
 fn cut_middle(text: &str, columns: usize) -> String {
@@ -420,10 +449,27 @@ fn cut_middle(text: &str, columns: usize) -> String {
     if columns < 24 {
         return cut_end(text, columns, false);
     }
-    let tail = (columns - 1) * 2 / 5;
-    let end = take_end(text, tail);
-    let start = take_start(text, columns - 1 - width(end));
-    format!("{}…{}", start.trim_end(), end.trim_start())
+    let end = take_end(text, tail_of(columns));
+    // Where a word was cut in two and others are left, the rest of it goes.
+    let end = match end.split_once(' ') {
+        Some((_, words)) if words.len() * 2 > end.len() => format!("… {words}"),
+        Some(_) | None => format!("…{}", end.trim_start_matches([' ', '…'])),
+    };
+    let start = take_start(text, columns - width(&end));
+    format!("{}{end}", whole_words(start))
+}
+
+/// How much of a line that is cut in the middle its end gets.
+const fn tail_of(columns: usize) -> usize {
+    columns.saturating_sub(1) * 2 / 5
+}
+
+/// The text without a last word that may have been cut in two, when enough is left of it.
+fn whole_words(text: &str) -> &str {
+    match text.rfind(' ') {
+        Some(end) if end * 3 > text.len() * 2 => &text[..=end],
+        Some(_) | None => text,
+    }
 }
 
 fn take_start(text: &str, columns: usize) -> &str {
@@ -547,4 +593,89 @@ pub(super) fn count(number: u64, one: &str, many: &str) -> String {
 /// How [`ByteSize`]s are shown here.
 pub(super) fn byte_size(size: ByteSize) -> String {
     self::size(size.bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_command_loses_folders_first_then_what_says_least() {
+        let nx = "/usr/bin/node /app/node_modules/nx/bin/nx.js build";
+        let asc = "/usr/bin/node --enable-source-maps /app/.bin/asc --target release";
+        let cc = "cc -I/usr/include/glib-2.0 --out=/a/b/c.o -c src/lib/x.c";
+        let cc1 = "/usr/lib/gcc/14/cc1 -quiet -I . -imultiarch x86_64-linux-gnu lapi.c -o /tmp/x.s";
+        let cases = [
+            ("make -j8", 20, "make -j8"),
+            (nx, 50, nx),
+            (nx, 44, "node /app/node_modules/nx/bin/nx.js build"),
+            (nx, 40, "node …/node_modules/nx/bin/nx.js build"),
+            (nx, 20, "node …/nx.js build"),
+            (nx, 12, "node …/nx.j…"),
+            (asc, 40, "node --enable-source-maps …/asc …"),
+            (cc, 46, "cc -I…/include/glib-2.0 --out=…/b/c.o -c …/x.c"),
+            (cc1, 40, "cc1 -quiet -I . -imultiarch … lapi.c …"),
+            (
+                "ar cr libsed.a one.o two.o three.o four.o five.o six.o",
+                30,
+                "ar cr libsed.a …ive.o six.o",
+            ),
+            ("echo 'one long argument'", 12, "echo 'one l…"),
+            ("/", 0, ""),
+        ];
+        for (command, columns, expected) in cases {
+            assert_eq!(shorten_command(command, columns), expected, "on {columns}");
+        }
+    }
+
+    #[test]
+    fn sizes_take_at_most_ten_columns() {
+        let shown = [0, 1, 6000, 1 << 20, 1023 << 20, 1 << 30, 999 << 30, 1 << 40].map(size);
+        let expected = [
+            "0.00 MiB",
+            "0.00 MiB",
+            "0.01 MiB",
+            "1.00 MiB",
+            "1.00 GiB",
+            "1.00 GiB",
+            "999.00 GiB",
+            "1.00 TiB",
+        ];
+        assert_eq!(shown, expected);
+        assert_eq!(signed_size(-61 << 20), "-61.00 MiB");
+        assert_eq!(signed_size(-1), "0.00 MiB");
+    }
+
+    #[test]
+    fn times_are_as_exact_as_they_are_short() {
+        let shown = [0.004, 59.99, 59.996, 3599.4, 3599.5, 7260.0, -1.0, f64::NAN].map(seconds);
+        let expected = [
+            "0.00 s", "59.99 s", "1m 00s", "59m 59s", "1h 00m", "2h 01m", "-1.00 s", "unknown",
+        ];
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn parts_are_shown_in_whole_percent() {
+        let shown = [0.0, 0.001, 0.994, 1.0, 3.55, -0.08, f64::NAN].map(percent);
+        assert_eq!(shown, ["0 %", "<1 %", "99 %", "100 %", "355 %", "-8 %", ""]);
+    }
+
+    #[test]
+    fn a_bar_grows_by_eighths_and_never_beyond_its_column() {
+        let shown = [0.0, 1e-9, 0.5, 0.55, 1.0, 7.0, -1.0, f64::NAN].map(|part| bar(part, 4));
+        assert_eq!(shown, ["", "▏", "██", "██▎", "████", "████", "", ""]);
+    }
+
+    proptest! {
+        #[test]
+        fn a_shortened_command_fits(
+            command in "[a/ …漢e\u{301}\n'=-]{0,40}(\\.c|\\.js)?[ a/-]{0,40}",
+            columns in 0..60_usize,
+        ) {
+            prop_assert!(width(&shorten_command(&command, columns)) <= columns);
+        }
+    }
 }

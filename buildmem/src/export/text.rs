@@ -31,6 +31,9 @@ const LARGEST: usize = 5;
 /// A table of these would hide the rest; all of them are in the result.
 const OTHERS: usize = 5;
 
+/// Columns of the status line, for a terminal of 80 of which the last stays free.
+const STATUS: usize = 79;
+
 /// What a page cannot be narrower than: below it, lines are cut.
 const NARROWEST: usize = 20;
 
@@ -73,10 +76,11 @@ impl Palette {
             stages: [
                 in_color(AnsiColor::Cyan),
                 in_color(AnsiColor::Magenta),
-                in_color(AnsiColor::Blue),
-                in_color(AnsiColor::BrightCyan),
-                in_color(AnsiColor::BrightMagenta),
                 in_color(AnsiColor::BrightBlue),
+                in_color(AnsiColor::BrightMagenta),
+                in_color(AnsiColor::BrightCyan),
+                // Dark on many terminals, so last.
+                in_color(AnsiColor::Blue),
             ],
         }
     }
@@ -102,7 +106,8 @@ pub struct Status {
 }
 
 /// The live status line: at most 79 columns, what matters least last. ASCII but for the stage's name: it is
-/// redrawn in the middle of other output, where a column that is counted wrongly would leave traces.
+/// redrawn in the middle of other output, where a column that is counted wrongly would leave traces. Without
+/// styles, for the same reason.
 pub fn status(status: &Status) -> String {
     let Status {
         stage,
@@ -111,20 +116,23 @@ pub fn status(status: &Status) -> String {
         processes,
         elapsed,
     } = status;
-    let elapsed = elapsed.as_secs();
-    let clock = format!("{}:{:02}", elapsed / 60, elapsed % 60);
-    let mut parts = vec![format!("build-mem {clock}")];
-    if let Some(stage) = stage {
-        parts.push(cut_end(&visible(stage), NAME_AT_MOST, false));
+    let seconds = elapsed.as_secs();
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    let mut line = match hours {
+        0 => format!("build-mem {minutes}:{seconds:02}"),
+        hours => format!("build-mem {hours}:{minutes:02}:{seconds:02}"),
+    };
+    let stage = (stage.as_ref()).map(|stage| cut_end(&visible(stage), NAME_AT_MOST, false));
+    let now = now.map(|now| format!("{} now", byte_size(now)));
+    let peak = peak.map(|peak| format!("{} peak", byte_size(peak)));
+    let live = Some(count(*processes, "process", "processes"));
+    for part in [stage, now, peak, live].into_iter().flatten() {
+        if width_of(&line) + 3 + width_of(&part) <= STATUS {
+            line.push_str(" | ");
+            line.push_str(&part);
+        }
     }
-    if let Some(now) = now {
-        parts.push(format!("{} now", byte_size(*now)));
-    }
-    if let Some(peak) = peak {
-        parts.push(format!("{} peak", byte_size(*peak)));
-    }
-    parts.push(count(*processes, "process", "processes"));
-    cut_end(&parts.join(" | "), 79, false)
+    line
 }
 
 /// Writes the summary, at most `width` columns wide.
@@ -158,16 +166,16 @@ pub fn write(
     page.title(label, started_at, command);
     page.headline(headline, peak.as_ref());
     page.result(*verdict, *exit, *duration_s, oom, verify);
+    page.out_of_memory(oom);
     page.composition(peak.as_ref());
     page.stages(stages, peak.as_ref());
     page.at_peak(peak.as_ref());
-    page.largest(processes, peak.as_ref());
+    page.largest(processes);
     page.left_running(&processes.left_running);
     page.escaped(&headline.escaped);
-    page.out_of_memory(oom);
     page.verified(verify);
     page.notes(notes);
-    page.completeness(processes, profiler, host, *duration_s);
+    page.completeness(processes, profiler, host, *duration_s, *verdict);
     page.write(out)
 }
 
@@ -187,19 +195,25 @@ struct Page {
 /// Width of the second column of every section: a [`size`].
 const SIZES: usize = 10;
 
+/// The check of the build's own end, see [`VerifyCheck::path`].
+const EXIT_STATUS: &str = "exit status";
+
 /// What processes belong to that are in no stage.
 const OTHER: &str = "(other)";
 
 impl Page {
     fn new(palette: Palette, width: usize, stages: &[Stage]) -> Self {
         let longest = stages.iter().map(|stage| width_of(&visible(&stage.name)));
+        // At the least the longest name of our own, `unattributed`.
+        let names = longest.max().unwrap_or(0).clamp(12, NAME_AT_MOST);
+        let by_kernel = if has_kernel_peaks(stages) { 12 } else { 0 };
+        // What the table of stages needs beside its bars.
+        let beside = names + 64 + by_kernel;
         Self {
             palette,
             width,
-            // At the least the longest name of our own, `unattributed`.
-            names: longest.max().unwrap_or(0).clamp(12, NAME_AT_MOST),
-            // What a table of stages leaves.
-            bars: width.saturating_sub(78).clamp(10, 24),
+            names,
+            bars: width.saturating_sub(beside).clamp(10, 24),
             stages: stages
                 .iter()
                 .map(|stage| stage.name.clone())
@@ -246,7 +260,8 @@ impl Page {
     fn prose(&mut self, mark: Style, first: &str, text: &str) {
         let indent = 4;
         let text = visible(text);
-        let options = textwrap::Options::new(self.width.saturating_sub(indent).max(10));
+        let options = textwrap::Options::new(self.width.saturating_sub(indent).max(10))
+            .word_splitter(textwrap::WordSplitter::NoHyphenation);
         for (index, part) in textwrap::wrap(&text, options).into_iter().enumerate() {
             let mut line = Line::default().text(Style::new(), "  ");
             if index == 0 {
@@ -280,7 +295,11 @@ impl Page {
         } else {
             row.insert(0, pid);
         }
-        row.push(Cell::Command(command.to_owned()));
+        row.push(if command.is_empty() {
+            Cell::Text(self.palette.faint, "unknown".to_owned())
+        } else {
+            Cell::Command(command.to_owned())
+        });
         row
     }
 
@@ -341,15 +360,15 @@ impl Page {
         let source = source.as_deref().unwrap_or("source unknown");
         match (bytes, highest_sampled_bytes, peak) {
             (Some(bytes), _, _) => {
-                let what = format!("the most that the build's cgroup ever held: {source}");
+                let what = format!("kernel's high-water mark ({source})");
                 self.figure(name, figure, &size(*bytes), none, &what);
             }
             (None, Some(sampled), _) => {
-                let why = "at least: the highest sample of its cgroup. The exact peak is not known";
+                let why = "at least (highest sample; exact peak unknown)";
                 self.figure(name, warning, &size(*sampled), warning, why);
             }
             (None, None, Some(peak)) => {
-                let why = "at least: the highest sampled sum of its processes' PSS";
+                let why = "at least (highest sampled sum of PSS; no cgroup)";
                 self.figure(name, warning, &size(peak.pss_bytes), warning, why);
             }
             (None, None, None) => {
@@ -360,22 +379,20 @@ impl Page {
         if let Some((composition, held)) = cache {
             let cache = composition.file_unmapped;
             let part = share(i128::from(cache), held).unwrap_or(0.0);
-            let what = format!(
-                "of it page cache that the kernel can take back ({})",
-                percent(part)
-            );
+            let what = format!("of it is reclaimable page cache ({})", percent(part));
             let style = if part < 0.5 { faint } else { warning };
             self.figure("", Style::new(), &size(cache), style, &what);
         }
         if *saturated {
             let limit = limit_bytes.map_or("unknown".to_owned(), size);
-            let why = "was its limit, and was reached: what the build needs may be more";
+            let why = "the limit, which was reached: it may need more";
             self.figure("", warning, &limit, warning, why);
         } else if let Some(limit) = limit_bytes {
-            self.figure("", Style::new(), &size(*limit), faint, "was its limit");
+            self.figure("", Style::new(), &size(*limit), faint, "is the limit");
         }
         if bytes.is_some() && !complete {
-            let gone: u64 = escaped.iter().map(|escaped| escaped.processes).sum();
+            let gone =
+                (escaped.iter()).fold(0_u64, |sum, escaped| sum.saturating_add(escaped.processes));
             let why = match gone {
                 0 => "not complete: events were lost".to_owned(),
                 gone => format!(
@@ -415,11 +432,13 @@ impl Page {
             (None, Some(signal)) => format!(", ended by {}", signal_name(signal)),
             (None, None) => ", its end was not seen".to_owned(),
         };
-        line.push(Style::new(), &how);
-        line.push(Style::new(), &format!(" after {}", seconds(duration_s)));
+        line.push(
+            Style::new(),
+            &format!(" after {}{how}", seconds(duration_s)),
+        );
         let wrong = verify.iter().filter(|check| !check.ok).count();
         if verdict == Verdict::VerificationFailed && wrong > 0 {
-            let text = format!("; {wrong} of {} checks failed", verify.len());
+            let text = format!(", {wrong} of {} checks failed", verify.len());
             line.push(Style::new(), &text);
         }
         self.lines.push(line);
@@ -533,10 +552,8 @@ impl Page {
             ));
         } else {
             let of_what = match cgroup_bytes {
-                Some(_) => {
-                    "the sum of PSS; the rest of the cgroup's memory could not be told apart"
-                }
-                None => "the sum of PSS; the cgroup could not be read",
+                Some(_) => "sum of PSS; what else was held is unknown",
+                None => "sum of PSS; no cgroup could be read",
             };
             rows.push(vec![
                 Cell::plain("processes"),
@@ -572,7 +589,7 @@ impl Page {
             return;
         }
         let at_peak: &[StageAtPeak] = peak.map_or(&[], |peak| &peak.stages);
-        let has_kernel_peaks = stages.iter().any(|stage| stage.peak_cgroup_bytes.is_some());
+        let has_kernel_peaks = has_kernel_peaks(stages);
         let rows = stages.iter().map(|stage| {
             let Stage {
                 name,
@@ -592,13 +609,14 @@ impl Page {
                 (Some(_), None) => Cell::Text(self.palette.faint, size(0)),
             };
             let part = match peak {
-                Some(_) => percent(*share_of_peak),
-                None => String::new(),
+                Some(_) if *share_of_peak > 0.0 => Cell::plain(percent(*share_of_peak)),
+                Some(_) => Cell::Text(self.palette.faint, percent(0.0)),
+                None => Cell::empty(),
             };
             let mut row = vec![
                 self.stage_cell(name),
                 held,
-                Cell::plain(part),
+                part,
                 Cell::Bar(self.stage_style(name), *share_of_peak),
                 self.size_cell(*peak_pss_bytes),
                 Cell::plain(peak_at_s.map_or(String::new(), seconds)),
@@ -617,13 +635,13 @@ impl Page {
             Column::right("", PERCENTS),
             Column::left("", self.bars),
             Column::right("own peak", SIZES),
-            Column::right("at", 0).sparing(2),
+            Column::right("at", 0).sparing(3),
         ];
         if has_kernel_peaks {
             columns.push(Column::right("by kernel", SIZES).sparing(1));
         }
         columns.push(Column::right("wall", 0));
-        columns.push(Column::right("processes", 0).sparing(3));
+        columns.push(Column::right("processes", 0).sparing(2));
         self.section("Stages", columns, rows);
     }
 
@@ -674,8 +692,12 @@ impl Page {
         let mut rows: Vec<_> = shown.collect();
         let hidden = processes.get(AT_PEAK..).unwrap_or_default();
         if !hidden.is_empty() {
-            let pss = hidden.iter().filter_map(|process| process.pss_bytes).sum();
-            let rss = hidden.iter().filter_map(|process| process.rss_bytes).sum();
+            let sum_of = |of: fn(&ProcessAtPeak) -> Option<u64>| {
+                let sizes = hidden.iter().filter_map(of).map(ByteSize::from_bytes);
+                sizes.sum::<ByteSize>().bytes()
+            };
+            let pss = sum_of(|process| process.pss_bytes);
+            let rss = sum_of(|process| process.rss_bytes);
             let name = format!("… {} more", hidden.len());
             rows.push(sum(name, Some(pss), Some(rss)));
         }
@@ -700,7 +722,7 @@ impl Page {
     }
 
     /// The processes with the highest own peak, whenever they lived.
-    fn largest(&mut self, processes: &Processes, peak: Option<&Peak>) {
+    fn largest(&mut self, processes: &Processes) {
         let Processes {
             forks,
             execs: _,
@@ -710,9 +732,8 @@ impl Page {
             classes: _,
             left_running: _,
         } = processes;
-        let listed = peak.map_or(0, |peak| peak.processes.len() as u64);
-        // When everything that ran is in the list above, so are these.
-        if top.is_empty() || (*forks <= listed && listed > 1) {
+        // One process is the build: the headline is about it.
+        if top.is_empty() || *forks < 2 {
             return;
         }
         let shown = &top[..top.len().min(LARGEST)];
@@ -748,7 +769,7 @@ impl Page {
                 Cell::plain(until),
             ];
             if !all_well {
-                figures.push(Cell::Text(self.palette.warning, end));
+                figures.push(Cell::plain(end));
             }
             self.process_row(stage, *pid, figures, command)
         });
@@ -853,8 +874,8 @@ impl Page {
 
     /// What the build had to leave.
     fn verified(&mut self, checks: &[VerifyCheck]) {
-        // That the build succeeded stands above already.
-        if checks.len() < 2 && checks.iter().all(|check| check.ok) {
+        // How the build ended stands above already.
+        if checks.iter().all(|check| check.path == EXIT_STATUS) {
             return;
         }
         let rows = checks.iter().map(|check| {
@@ -901,6 +922,7 @@ impl Page {
         profiler: &Profiler,
         host: &Host,
         duration_s: f64,
+        verdict: Verdict,
     ) {
         let Profiler {
             version,
@@ -927,50 +949,80 @@ impl Page {
             ..
         } = self.palette;
         let seen = count(processes.forks, "process", "processes");
-        let (style, mark, seen) = match (tracker.as_str(), events_lost) {
-            ("ebpf", 0) => (
-                good,
-                "✓",
-                format!("every one of {seen} seen · 0 events lost"),
-            ),
-            ("ebpf", lost) => (
+        let (style, mark, seen) = match (tracker.as_str(), verdict, events_lost) {
+            ("ebpf", Verdict::Incomplete, 0) => (
                 warning,
                 "!",
-                format!(
-                    "{seen} seen, more may have been missed · {} lost",
-                    count(*lost, "event", "events")
-                ),
+                format!("{seen} seen until the recording ends"),
             ),
-            (_, _) => (
-                warning,
-                "!",
-                format!("{seen} seen by `{tracker}`, short ones may have been missed"),
-            ),
+            ("ebpf", _, 0) if processes.forks == 1 => {
+                (good, "✓", "its one process seen · 0 events lost".to_owned())
+            }
+            ("ebpf", _, 0) => {
+                let seen = format!("every one of {seen} seen · 0 events lost");
+                (good, "✓", seen)
+            }
+            ("ebpf", _, lost) => {
+                let lost = count(*lost, "event", "events");
+                let seen = format!("{lost} lost: more than the {seen} seen may have been there");
+                (warning, "!", seen)
+            }
+            (_, _, _) => {
+                let seen = format!("{seen} seen by `{tracker}`: short ones may have been missed");
+                (warning, "!", seen)
+            }
         };
-        let mut parts = vec![seen, format!("{} at once", processes.peak_live)];
-        parts.push(count(*samples, "sample", "samples"));
+        let of_a_core =
+            |cpu_s: f64| format!("{:.1} %", 100.0 * cpu_s / duration_s.max(f64::MIN_POSITIVE));
+        let cost = match (total_cpu_s, sampler_cpu_s) {
+            (Some(total), Some(sampler)) => Some(format!(
+                "cost {} of a core (sampler {})",
+                of_a_core(*total),
+                of_a_core(*sampler)
+            )),
+            (Some(cpu_s), None) | (None, Some(cpu_s)) => {
+                Some(format!("cost {} of a core", of_a_core(*cpu_s)))
+            }
+            (None, None) => None,
+        };
+        let cost: Vec<String> = cost.into_iter().chain(peak_rss_bytes.map(size)).collect();
+        let mut parts = vec![seen];
+        parts.extend((!cost.is_empty()).then(|| cost.join(", ")));
+        self.blank();
+        self.packed(style, mark, Style::new(), &parts);
+
+        let mut parts = vec![count(*samples, "sample", "samples")];
         if *samples_put_off > 0 {
             parts.push(format!("{samples_put_off} put off"));
         }
-        self.blank();
-        let line = Line::default()
-            .text(style, mark)
-            .text(Style::new(), &format!(" {}", parts.join(" · ")));
-        self.lines.push(line);
-
-        let of_a_core = |cpu_s: f64| 100.0 * cpu_s / duration_s.max(0.001);
-        let mut cost = Vec::new();
-        cost.extend(sampler_cpu_s.map(|cpu_s| format!("sampler {:.1} %", of_a_core(cpu_s))));
-        cost.extend(total_cpu_s.map(|cpu_s| format!("in all {:.1} % of a core", of_a_core(cpu_s))));
-        cost.extend(peak_rss_bytes.map(size));
-        let mut parts = vec![format!("build-mem {version}")];
-        parts.extend((!cost.is_empty()).then(|| cost.join(", ")));
+        parts.push(format!("up to {} at once", processes.peak_live));
+        parts.push(format!("build-mem {version}"));
         parts.push(format!("Linux {kernel}"));
         parts.extend(cgroup_version.map(|version| format!("cgroup v{version}")));
-        parts.push(count(*cpus, "CPU", "CPUs"));
-        parts.push(size(*memory_bytes));
-        let text = format!("  {}", parts.join(" · "));
-        self.lines.push(Line::default().text(faint, &text));
+        let cpus = count(*cpus, "CPU", "CPUs");
+        parts.push(format!("{cpus}, {}", size(*memory_bytes)));
+        self.packed(Style::new(), "", faint, &parts);
+    }
+
+    /// Parts in a row, on as many lines as they need.
+    fn packed(&mut self, mark_style: Style, mark: &str, style: Style, parts: &[String]) {
+        const BETWEEN: &str = " · ";
+        let mut line = Line::default().text(mark_style, mark);
+        line.fill(2);
+        let mut is_first = true;
+        for part in parts {
+            let needed = width_of(BETWEEN) + width_of(&visible(part));
+            if !is_first && line.columns() + needed > self.width {
+                let full = std::mem::take(&mut line);
+                self.lines.push(full);
+                line.fill(2);
+            } else if !is_first {
+                line.push(style, BETWEEN);
+            }
+            line.push(style, part);
+            is_first = false;
+        }
+        self.lines.push(line);
     }
 }
 
@@ -980,6 +1032,10 @@ const SAID_OTHERWISE: [&str; 2] = [
     "stages[].peak_cgroup_bytes",
     "peak.composition.unattributed",
 ];
+
+fn has_kernel_peaks(stages: &[Stage]) -> bool {
+    stages.iter().any(|stage| stage.peak_cgroup_bytes.is_some())
+}
 
 /// Width of the column of parts in percent.
 const PERCENTS: usize = 5;
@@ -1005,4 +1061,4 @@ fn signal_name(signal: i32) -> String {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;
