@@ -125,8 +125,8 @@ pub fn status(status: &Status) -> String {
     let stage = (stage.as_ref()).map(|stage| cut_end(&visible(stage), NAME_AT_MOST, false));
     let now = now.map(|now| format!("{} now", byte_size(now)));
     let peak = peak.map(|peak| format!("{} peak", byte_size(peak)));
-    let live = Some(count(*processes, "process", "processes"));
-    for part in [stage, now, peak, live].into_iter().flatten() {
+    let processes = Some(count(*processes, "process", "processes"));
+    for part in [stage, now, peak, processes].into_iter().flatten() {
         if width_of(&line) + 3 + width_of(&part) <= STATUS {
             line.push_str(" | ");
             line.push_str(&part);
@@ -517,7 +517,7 @@ impl Page {
                 ]
             };
             let (anon, mapped) = (size(anon), size(file_mapped));
-            let charged = format!("anonymous {anon}, mapped {mapped}");
+            let charged = format!("anon {anon}, mapped {mapped}");
             rows.push(part("processes", of_processes, Style::new(), charged));
             let cache = i128::from(file_unmapped);
             rows.push(part("page cache", cache, faint, "reclaimable".to_owned()));

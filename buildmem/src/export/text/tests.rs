@@ -143,7 +143,7 @@ fn the_status_line_fits_a_terminal() {
     );
     now.stage = Some("\x1b[2J a stage with a name of some length".to_owned());
     now.processes = 5157;
-    now.elapsed = Duration::from_secs(5 * 3600);
+    now.elapsed = Duration::from_hours(5);
     insta::assert_snapshot!(
         status(&now),
         @r"build-mem 5:00:00 | \u{1b}[2J a stage with … | 1.21 GiB now | 1.48 GiB peak"
