@@ -51,6 +51,21 @@ fn every_format_of_every_recording_is_as_it_was() {
 }
 
 #[test]
+fn every_result_is_as_the_published_schema_says() {
+    let schema = serde_json::from_str(include_str!("../../docs/result-1.schema.json")).unwrap();
+    let validator = jsonschema::draft202012::new(&schema).unwrap();
+    for name in FIXTURES {
+        let (report, _) = replayed(name, None);
+        let result = serde_json::to_value(&report).unwrap();
+        let errors: Vec<String> = validator
+            .iter_errors(&result)
+            .map(|error| format!("{}: {error}", error.instance_path()))
+            .collect();
+        assert_eq!(errors, [""; 0], "{name}");
+    }
+}
+
+#[test]
 fn the_parts_add_up_to_the_whole() {
     for name in FIXTURES {
         let (report, table) = replayed(name, None);

@@ -4,6 +4,9 @@
 pub mod csv;
 pub mod doctor;
 pub mod json;
+mod layout;
+#[cfg(test)]
+mod samples;
 pub mod text;
 
 /// The forms of a report.

@@ -1,0 +1,1064 @@
+//! The summary for people: what the peak was, of what it consisted, which stage and which processes held it;
+//! then everything that a reader must know to trust it.
+//!
+//! All sections share their first two columns, a name and a size, so that one look down the page compares
+//! everything that has a size. Whatever is printed here comes from outside (command lines, stage names, paths)
+//! and goes through [`layout`](super::layout), which lets no control character pass and no line grow too wide.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use anstyle::{AnsiColor, Color, Style};
+
+use super::layout::{
+    Cell, Column, Line, NAME_AT_MOST, Table, byte_size, count, cut_end, percent, seconds, share,
+    signed_size, size, visible, width as width_of,
+};
+use crate::command_line::CommandLine;
+use crate::event::{Note, VerifyCheck};
+use crate::report::{
+    Composition, Escaped, Exit, Headline, Host, LeftRunning, Oom, OomVictim, Peak, ProcessAtPeak,
+    Processes, Profiler, Report, Stage, StageAtPeak, TopProcess, Verdict,
+};
+use crate::units::ByteSize;
+
+/// Processes that are listed at the peak.
+const AT_PEAK: usize = 8;
+
+/// Processes that are listed by their own peak.
+const LARGEST: usize = 5;
+
+/// A table of these would hide the rest; all of them are in the result.
+const OTHERS: usize = 5;
+
+/// Columns of the status line, for a terminal of 80 of which the last stays free.
+const STATUS: usize = 79;
+
+/// What a page cannot be narrower than: below it, lines are cut.
+const NARROWEST: usize = 20;
+
+/// The styles of the summary.
+#[derive(Clone, Copy, Debug)]
+pub struct Palette {
+    title: Style,
+    figure: Style,
+    faint: Style,
+    good: Style,
+    bad: Style,
+    warning: Style,
+    /// One a stage, in turn. None of them means good or bad.
+    stages: [Style; 6],
+}
+
+impl Palette {
+    /// Without colours.
+    pub const fn plain() -> Self {
+        Self {
+            title: Style::new(),
+            figure: Style::new(),
+            faint: Style::new(),
+            good: Style::new(),
+            bad: Style::new(),
+            warning: Style::new(),
+            stages: [Style::new(); 6],
+        }
+    }
+
+    /// With colours.
+    pub const fn colored() -> Self {
+        Self {
+            title: Style::new().bold(),
+            figure: in_color(AnsiColor::Cyan).bold(),
+            faint: Style::new().dimmed(),
+            good: in_color(AnsiColor::Green).bold(),
+            bad: in_color(AnsiColor::Red).bold(),
+            warning: in_color(AnsiColor::Yellow),
+            stages: [
+                in_color(AnsiColor::Cyan),
+                in_color(AnsiColor::Magenta),
+                in_color(AnsiColor::BrightBlue),
+                in_color(AnsiColor::BrightMagenta),
+                in_color(AnsiColor::BrightCyan),
+                // Dark on many terminals, so last.
+                in_color(AnsiColor::Blue),
+            ],
+        }
+    }
+}
+
+const fn in_color(color: AnsiColor) -> Style {
+    Style::new().fg_color(Some(Color::Ansi(color)))
+}
+
+/// What the live status line shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// The stage of highest precedence that has a live process.
+    pub stage: Option<String>,
+    /// The cgroup's usage now; absent where it cannot be read.
+    pub now: Option<ByteSize>,
+    /// The highest so far.
+    pub peak: Option<ByteSize>,
+    /// Live processes.
+    pub processes: u64,
+    /// Time since the build's start.
+    pub elapsed: Duration,
+}
+
+/// The live status line: at most 79 columns, what matters least last. ASCII but for the stage's name: it is
+/// redrawn in the middle of other output, where a column that is counted wrongly would leave traces. Without
+/// styles, for the same reason.
+pub fn status(status: &Status) -> String {
+    let Status {
+        stage,
+        now,
+        peak,
+        processes,
+        elapsed,
+    } = status;
+    let seconds = elapsed.as_secs();
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    let mut line = match hours {
+        0 => format!("build-mem {minutes}:{seconds:02}"),
+        hours => format!("build-mem {hours}:{minutes:02}:{seconds:02}"),
+    };
+    let stage = (stage.as_ref()).map(|stage| cut_end(&visible(stage), NAME_AT_MOST, false));
+    let now = now.map(|now| format!("{} now", byte_size(now)));
+    let peak = peak.map(|peak| format!("{} peak", byte_size(peak)));
+    let processes = Some(count(*processes, "process", "processes"));
+    for part in [stage, now, peak, processes].into_iter().flatten() {
+        if width_of(&line) + 3 + width_of(&part) <= STATUS {
+            line.push_str(" | ");
+            line.push_str(&part);
+        }
+    }
+    line
+}
+
+/// Writes the summary, at most `width` columns wide.
+pub fn write(
+    report: &Report,
+    palette: &Palette,
+    width: usize,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let Report {
+        schema: _,
+        label,
+        started_at,
+        duration_s,
+        command,
+        // Who reads the summary has just run the build, or knows where it was.
+        cwd: _,
+        verdict,
+        exit,
+        headline,
+        peak,
+        stages,
+        processes,
+        oom,
+        verify,
+        profiler,
+        host,
+        notes,
+    } = report;
+    let mut page = Page::new(*palette, width.max(NARROWEST), stages);
+    page.title(label, started_at, command);
+    page.headline(headline, peak.as_ref());
+    page.result(*verdict, *exit, *duration_s, oom, verify);
+    page.out_of_memory(oom);
+    page.composition(peak.as_ref());
+    page.stages(stages, peak.as_ref());
+    page.at_peak(peak.as_ref());
+    page.largest(processes);
+    page.left_running(&processes.left_running);
+    page.escaped(&headline.escaped);
+    page.verified(verify);
+    page.notes(notes);
+    page.completeness(processes, profiler, host, *duration_s, *verdict);
+    page.write(out)
+}
+
+/// What is laid out so far, and what all sections share.
+struct Page {
+    palette: Palette,
+    width: usize,
+    /// Width of the first column of every section.
+    names: usize,
+    /// Width of every bar.
+    bars: usize,
+    /// The stages that have a colour, in the order of their start.
+    stages: Vec<String>,
+    lines: Vec<Line>,
+}
+
+/// Width of the second column of every section: a [`size`].
+const SIZES: usize = 10;
+
+/// The check of the build's own end, see [`VerifyCheck::path`].
+const EXIT_STATUS: &str = "exit status";
+
+/// What processes belong to that are in no stage.
+const OTHER: &str = "(other)";
+
+impl Page {
+    fn new(palette: Palette, width: usize, stages: &[Stage]) -> Self {
+        let longest = stages.iter().map(|stage| width_of(&visible(&stage.name)));
+        // At the least the longest name of our own, `unattributed`.
+        let names = longest.max().unwrap_or(0).clamp(12, NAME_AT_MOST);
+        let by_kernel = if has_kernel_peaks(stages) { 12 } else { 0 };
+        // What the table of stages needs beside its bars.
+        let beside = names + 64 + by_kernel;
+        Self {
+            palette,
+            width,
+            names,
+            bars: width.saturating_sub(beside).clamp(10, 24),
+            stages: stages
+                .iter()
+                .map(|stage| stage.name.clone())
+                .filter(|name| name != OTHER)
+                .collect(),
+            lines: Vec::new(),
+        }
+    }
+
+    fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+        for line in &self.lines {
+            line.write(self.width, out)?;
+        }
+        Ok(())
+    }
+
+    fn blank(&mut self) {
+        self.lines.push(Line::default());
+    }
+
+    /// A line of the sort `name  figure  text`, where all sections have their names and sizes.
+    fn figure(&mut self, name: &str, style: Style, figure: &str, text_style: Style, text: &str) {
+        let mut line = Line::default().text(Style::new(), "  ");
+        line.push(Style::new(), name);
+        line.fill(2 + self.names + 2 + SIZES.saturating_sub(width_of(figure)));
+        line.push(style, figure);
+        line.push(Style::new(), "  ");
+        line.push(text_style, text);
+        self.lines.push(line);
+    }
+
+    fn section(&mut self, title: &str, columns: Vec<Column>, rows: Vec<Vec<Cell>>) {
+        let table = Table {
+            title: (self.palette.title, title.to_owned()),
+            heads: self.palette.faint,
+            columns,
+            rows,
+        };
+        self.blank();
+        self.lines.extend(table.lines(self.width));
+    }
+
+    /// Prose under a title, wrapped: what must be known is not cut.
+    fn prose(&mut self, mark: Style, first: &str, text: &str) {
+        let indent = 4;
+        let text = visible(text);
+        let options = textwrap::Options::new(self.width.saturating_sub(indent).max(10))
+            .word_splitter(textwrap::WordSplitter::NoHyphenation);
+        for (index, part) in textwrap::wrap(&text, options).into_iter().enumerate() {
+            let mut line = Line::default().text(Style::new(), "  ");
+            if index == 0 {
+                line.push(mark, first);
+            }
+            line.fill(indent);
+            line.push(Style::new(), &part);
+            self.lines.push(line);
+        }
+    }
+
+    fn stage_style(&self, name: &str) -> Style {
+        let styles = &self.palette.stages;
+        match self.stages.iter().position(|stage| stage == name) {
+            Some(index) => styles[index % styles.len()],
+            None => self.palette.faint,
+        }
+    }
+
+    fn stage_cell(&self, name: &str) -> Cell {
+        Cell::Text(self.stage_style(name), name.to_owned())
+    }
+
+    /// A row about a process. Where there are no stages, its pid stands in their place.
+    fn process_row(&self, stage: &str, pid: u32, middle: Vec<Cell>, command: &str) -> Vec<Cell> {
+        let pid = Cell::Text(self.palette.faint, pid.to_string());
+        let mut row = middle;
+        if self.has_stages() {
+            row.insert(0, self.stage_cell(stage));
+            row.push(pid);
+        } else {
+            row.insert(0, pid);
+        }
+        row.push(if command.is_empty() {
+            Cell::Text(self.palette.faint, "unknown".to_owned())
+        } else {
+            Cell::Command(command.to_owned())
+        });
+        row
+    }
+
+    /// The columns of such rows.
+    fn process_columns(&self, middle: Vec<Column>) -> Vec<Column> {
+        let mut columns = vec![Column::left("", self.names)];
+        columns.extend(middle);
+        if self.has_stages() {
+            columns.push(Column::right("pid", 0));
+        }
+        columns.push(Column::left("command", 0));
+        columns
+    }
+
+    fn has_stages(&self) -> bool {
+        !self.stages.is_empty()
+    }
+
+    fn size_cell(&self, bytes: Option<u64>) -> Cell {
+        match bytes {
+            Some(bytes) => Cell::plain(size(bytes)),
+            None => Cell::Text(self.palette.faint, "unknown".to_owned()),
+        }
+    }
+
+    fn title(&mut self, label: &str, started_at: &str, command: &[String]) {
+        let Palette { title, faint, .. } = self.palette;
+        let command = CommandLine::from_args(command.iter().map(String::as_str)).display();
+        let when = format!("{label}, {started_at}");
+        let place = self.width.saturating_sub(width_of(&visible(&when)) + 3);
+        let mut line =
+            Line::default().text(title, &super::layout::shorten_command(&command, place));
+        line.fill(self.width.saturating_sub(width_of(&visible(&when))));
+        line.push(faint, &when);
+        self.lines.push(line);
+        self.blank();
+    }
+
+    fn headline(&mut self, headline: &Headline, peak: Option<&Peak>) {
+        let Headline {
+            bytes,
+            source,
+            highest_sampled_bytes,
+            cgroup: _,
+            complete,
+            saturated,
+            limit_bytes,
+            escaped,
+        } = headline;
+        let Palette {
+            figure,
+            faint,
+            warning,
+            ..
+        } = self.palette;
+        let name = "Peak memory";
+        let none = Style::new();
+        let source = source.as_deref().unwrap_or("source unknown");
+        match (bytes, highest_sampled_bytes, peak) {
+            (Some(bytes), _, _) => {
+                let what = format!("kernel's high-water mark ({source})");
+                self.figure(name, figure, &size(*bytes), none, &what);
+            }
+            (None, Some(sampled), _) => {
+                let why = "at least (highest sample; exact peak unknown)";
+                self.figure(name, warning, &size(*sampled), warning, why);
+            }
+            (None, None, Some(peak)) => {
+                let why = "at least (highest sampled sum of PSS; no cgroup)";
+                self.figure(name, warning, &size(peak.pss_bytes), warning, why);
+            }
+            (None, None, None) => {
+                self.figure(name, warning, "unknown", warning, "nothing was measured");
+            }
+        }
+        let cache = peak.and_then(|peak| Some((peak.composition?, peak.cgroup_bytes?)));
+        if let Some((composition, held)) = cache {
+            let cache = composition.file_unmapped;
+            let part = share(i128::from(cache), held).unwrap_or(0.0);
+            let what = format!("of it is reclaimable page cache ({})", percent(part));
+            let style = if part < 0.5 { faint } else { warning };
+            self.figure("", Style::new(), &size(cache), style, &what);
+        }
+        if *saturated {
+            let limit = limit_bytes.map_or("unknown".to_owned(), size);
+            let why = "the limit, which was reached: it may need more";
+            self.figure("", warning, &limit, warning, why);
+        } else if let Some(limit) = limit_bytes {
+            self.figure("", Style::new(), &size(*limit), faint, "is the limit");
+        }
+        if bytes.is_some() && !complete {
+            let gone =
+                (escaped.iter()).fold(0_u64, |sum, escaped| sum.saturating_add(escaped.processes));
+            let why = match gone {
+                0 => "not complete: events were lost".to_owned(),
+                gone => format!(
+                    "not complete: {} left the cgroup, see below",
+                    count(gone, "process", "processes")
+                ),
+            };
+            self.figure("", warning, "", warning, &why);
+        }
+    }
+
+    fn result(
+        &mut self,
+        verdict: Verdict,
+        exit: Exit,
+        duration_s: f64,
+        oom: &Oom,
+        verify: &[VerifyCheck],
+    ) {
+        let Palette {
+            good, bad, warning, ..
+        } = self.palette;
+        let (style, word) = match verdict {
+            Verdict::Pass => (good, "✓ pass"),
+            Verdict::BuildFailed => (bad, "✗ build failed"),
+            Verdict::BuildKilled => (bad, "✗ build killed"),
+            Verdict::Interrupted => (warning, "! interrupted"),
+            Verdict::VerificationFailed => (bad, "✗ verification failed"),
+            Verdict::Incomplete => (warning, "! incomplete"),
+        };
+        let mut line = Line::default().text(Style::new(), "  Result");
+        line.fill(2 + self.names + 2);
+        line.push(style, word);
+        let Exit { code, signal } = exit;
+        let how = match (code, signal) {
+            (Some(code), _) => format!(", exit code {code}"),
+            (None, Some(signal)) => format!(", ended by {}", signal_name(signal)),
+            (None, None) => ", its end was not seen".to_owned(),
+        };
+        line.push(
+            Style::new(),
+            &format!(" after {}{how}", seconds(duration_s)),
+        );
+        let wrong = verify.iter().filter(|check| !check.ok).count();
+        if verdict == Verdict::VerificationFailed && wrong > 0 {
+            let text = format!(", {wrong} of {} checks failed", verify.len());
+            line.push(Style::new(), &text);
+        }
+        self.lines.push(line);
+
+        // What everybody asks after SIGKILL, of the build's own process or, through a shell, of one that it ran.
+        let Oom { kills, victims } = oom;
+        let was_killed = signal == Some(9) || code == Some(137);
+        if was_killed && *kills == Some(0) && victims.is_empty() {
+            let text = "not for want of memory: its cgroup counted no out-of-memory kill";
+            self.figure("", Style::new(), "", Style::new(), text);
+        }
+    }
+
+    /// What the cgroup's memory consisted of. The parts add up to what it held, `unattributed` included.
+    fn composition(&mut self, peak: Option<&Peak>) {
+        let Palette {
+            title,
+            figure,
+            faint,
+            warning,
+            ..
+        } = self.palette;
+        self.blank();
+        let Some(peak) = peak else {
+            let text = "No sample was taken: who held the memory is not known.";
+            self.prose(warning, "!", text);
+            return;
+        };
+        let Peak {
+            at_s,
+            cgroup_bytes,
+            pss_bytes,
+            pss_read_bytes: _,
+            rss_bytes: _,
+            composition,
+            stages: _,
+            processes: _,
+        } = peak;
+        let held = cgroup_bytes.unwrap_or(*pss_bytes);
+        let mut first = Line::default().text(title, "At the peak");
+        first.fill(2 + self.names + 2 + SIZES.saturating_sub(width_of(&size(held))));
+        first.push(figure, &size(held));
+        first.push(Style::new(), "  ");
+        let when = format!("in the highest sample, {} after the start", seconds(*at_s));
+        first.push(faint, &when);
+
+        let mut rows = Vec::new();
+        if let (Some(held), Some(composition)) = (cgroup_bytes, composition) {
+            let Composition {
+                anon,
+                file_mapped,
+                file_unmapped,
+                shmem,
+                kernel,
+                unattributed,
+            } = *composition;
+            let others = i128::from(file_unmapped)
+                + i128::from(shmem)
+                + i128::from(kernel.unwrap_or(0))
+                + i128::from(unattributed);
+            // As attribution has it: the processes' PSS without the shared memory in it, which has its own line.
+            let of_processes = i128::from(*held) - others;
+            // Processes may have more mapped than the cgroup is charged for; the longest bar is the largest part.
+            let scale = of_processes.max(i128::from(*held));
+            let part = |name: &str, bytes: i128, style: Style, remark: String| {
+                let of_held = share(bytes, *held).unwrap_or(0.0);
+                let length = u64::try_from(scale)
+                    .ok()
+                    .and_then(|scale| share(bytes, scale));
+                vec![
+                    Cell::plain(name),
+                    Cell::plain(signed_size(bytes)),
+                    Cell::plain(percent(of_held)),
+                    Cell::Bar(style, length.unwrap_or(0.0)),
+                    Cell::Text(faint, remark),
+                ]
+            };
+            let (anon, mapped) = (size(anon), size(file_mapped));
+            let charged = format!("anon {anon}, mapped {mapped}");
+            rows.push(part("processes", of_processes, Style::new(), charged));
+            let cache = i128::from(file_unmapped);
+            rows.push(part("page cache", cache, faint, "reclaimable".to_owned()));
+            if shmem > 0 {
+                let remark = "tmpfs and shared mappings".to_owned();
+                rows.push(part("shared", i128::from(shmem), Style::new(), remark));
+            }
+            match kernel {
+                Some(kernel) => {
+                    let remark = "stacks, page tables, slab".to_owned();
+                    rows.push(part("kernel", i128::from(kernel), Style::new(), remark));
+                }
+                None => rows.push(vec![
+                    Cell::plain("kernel"),
+                    self.size_cell(None),
+                    Cell::empty(),
+                    Cell::empty(),
+                    Cell::Text(faint, "not told by this kernel".to_owned()),
+                ]),
+            }
+            let unattributed = i128::from(unattributed);
+            let remark = match share(unattributed, *held).unwrap_or(0.0) {
+                part if part.abs() < 0.02 => "",
+                part if part < 0.0 => "mapped files that are charged elsewhere",
+                _ => "charged, but in no process that was seen",
+            };
+            rows.push(part(
+                "unattributed",
+                unattributed,
+                warning,
+                remark.to_owned(),
+            ));
+        } else {
+            let of_what = match cgroup_bytes {
+                Some(_) => "sum of PSS; what else was held is unknown",
+                None => "sum of PSS; no cgroup could be read",
+            };
+            rows.push(vec![
+                Cell::plain("processes"),
+                Cell::plain(size(*pss_bytes)),
+                Cell::plain(share(i128::from(*pss_bytes), held).map_or(String::new(), percent)),
+                Cell::Bar(
+                    Style::new(),
+                    share(i128::from(*pss_bytes), held).unwrap_or(0.0),
+                ),
+                Cell::Text(faint, of_what.to_owned()),
+            ]);
+        }
+        let table = Table {
+            title: (title, String::new()),
+            heads: faint,
+            columns: vec![
+                Column::left("", self.names),
+                Column::right("", SIZES),
+                Column::right("", PERCENTS),
+                Column::left("", self.bars),
+                Column::left("", 0),
+            ],
+            rows,
+        };
+        let mut lines = table.lines(self.width);
+        lines[0] = first;
+        self.lines.append(&mut lines);
+    }
+
+    /// The stages in the order of their start: what each held at the peak, and its own highest.
+    fn stages(&mut self, stages: &[Stage], peak: Option<&Peak>) {
+        if !self.has_stages() {
+            return;
+        }
+        let at_peak: &[StageAtPeak] = peak.map_or(&[], |peak| &peak.stages);
+        let has_kernel_peaks = has_kernel_peaks(stages);
+        let rows = stages.iter().map(|stage| {
+            let Stage {
+                name,
+                // They are in this order.
+                started_s: _,
+                wall_s,
+                processes,
+                peak_pss_bytes,
+                peak_at_s,
+                peak_cgroup_bytes,
+                share_of_peak,
+            } = stage;
+            let held = at_peak.iter().find(|at_peak| at_peak.name == *name);
+            let held = match (peak, held) {
+                (None, _) => self.size_cell(None),
+                (Some(_), Some(held)) => Cell::plain(size(held.pss_bytes)),
+                (Some(_), None) => Cell::Text(self.palette.faint, size(0)),
+            };
+            let part = match peak {
+                Some(_) if *share_of_peak > 0.0 => Cell::plain(percent(*share_of_peak)),
+                Some(_) => Cell::Text(self.palette.faint, percent(0.0)),
+                None => Cell::empty(),
+            };
+            let mut row = vec![
+                self.stage_cell(name),
+                held,
+                part,
+                Cell::Bar(self.stage_style(name), *share_of_peak),
+                self.size_cell(*peak_pss_bytes),
+                Cell::plain(peak_at_s.map_or(String::new(), seconds)),
+            ];
+            if has_kernel_peaks {
+                row.push(self.size_cell(*peak_cgroup_bytes));
+            }
+            row.push(Cell::plain(seconds(*wall_s)));
+            row.push(Cell::plain(processes.to_string()));
+            row
+        });
+        let rows: Vec<_> = rows.collect();
+        let mut columns = vec![
+            Column::left("", self.names),
+            Column::right("at peak", SIZES),
+            Column::right("", PERCENTS),
+            Column::left("", self.bars),
+            Column::right("own peak", SIZES),
+            Column::right("at", 0).sparing(3),
+        ];
+        if has_kernel_peaks {
+            columns.push(Column::right("by kernel", SIZES).sparing(1));
+        }
+        columns.push(Column::right("wall", 0));
+        columns.push(Column::right("processes", 0).sparing(2));
+        self.section("Stages", columns, rows);
+    }
+
+    /// Who was alive at the peak.
+    fn at_peak(&mut self, peak: Option<&Peak>) {
+        let Some(peak) = peak else { return };
+        let Peak {
+            at_s: _,
+            cgroup_bytes: _,
+            pss_bytes,
+            pss_read_bytes,
+            rss_bytes,
+            composition: _,
+            stages: _,
+            processes,
+        } = peak;
+        if processes.is_empty() {
+            return;
+        }
+        let faint = self.palette.faint;
+        let sum = |name: String, pss: Option<u64>, rss: Option<u64>| {
+            let cell = |bytes: Option<u64>| Cell::Text(faint, bytes.map_or(String::new(), size));
+            let (name, pss, rss) = (Cell::Text(faint, name), cell(pss), cell(rss));
+            let rest = if self.has_stages() { 3 } else { 2 };
+            [name, pss, rss]
+                .into_iter()
+                .chain((0..rest).map(|_| Cell::empty()))
+                .collect()
+        };
+        let shown = processes.iter().take(AT_PEAK).map(|process| {
+            let ProcessAtPeak {
+                pid,
+                ppid: _,
+                stage,
+                command,
+                command_lossy: _,
+                pss_bytes,
+                rss_bytes,
+                age_s,
+            } = process;
+            let figures = vec![
+                self.size_cell(*pss_bytes),
+                self.size_cell(*rss_bytes),
+                Cell::plain(seconds(*age_s)),
+            ];
+            self.process_row(stage, *pid, figures, command)
+        });
+        let mut rows: Vec<_> = shown.collect();
+        let hidden = processes.get(AT_PEAK..).unwrap_or_default();
+        if !hidden.is_empty() {
+            let sum_of = |of: fn(&ProcessAtPeak) -> Option<u64>| {
+                let sizes = hidden.iter().filter_map(of).map(ByteSize::from_bytes);
+                sizes.sum::<ByteSize>().bytes()
+            };
+            let pss = sum_of(|process| process.pss_bytes);
+            let rss = sum_of(|process| process.rss_bytes);
+            let name = format!("… {} more", hidden.len());
+            rows.push(sum(name, Some(pss), Some(rss)));
+        }
+        if processes.len() > 1 {
+            let name = format!("all {}", processes.len());
+            rows.push(sum(name, Some(*pss_bytes), Some(*rss_bytes)));
+        }
+        let columns = self.process_columns(vec![
+            Column::right("PSS", SIZES),
+            Column::right("RSS", SIZES).sparing(1),
+            Column::right("age", 0).sparing(2),
+        ]);
+        self.section("Processes at the peak", columns, rows);
+        let fresh = share(i128::from(*pss_read_bytes), *pss_bytes).unwrap_or(1.0);
+        if fresh < 0.5 {
+            let text = format!(
+                "  {} of the PSS was read in this very sample, the rest before it and moved by the change of RSS",
+                percent(fresh)
+            );
+            self.lines.push(Line::default().text(faint, &text));
+        }
+    }
+
+    /// The processes with the highest own peak, whenever they lived.
+    fn largest(&mut self, processes: &Processes) {
+        let Processes {
+            forks,
+            execs: _,
+            exits: _,
+            peak_live: _,
+            top,
+            classes: _,
+            left_running: _,
+        } = processes;
+        // One process is the build: the headline is about it.
+        if top.is_empty() || *forks < 2 {
+            return;
+        }
+        let shown = &top[..top.len().min(LARGEST)];
+        let all_well = shown.iter().all(|process| {
+            matches!(
+                process.exit,
+                Exit {
+                    code: Some(0) | None,
+                    signal: None
+                }
+            )
+        });
+        let rows = shown.iter().map(|process| {
+            let TopProcess {
+                pid,
+                command,
+                command_lossy: _,
+                stage,
+                peak_rss_bytes,
+                started_s,
+                ended_s,
+                exit: Exit { code, signal },
+            } = process;
+            let until = ended_s.map_or("running".to_owned(), seconds);
+            let end = match (code, signal) {
+                (Some(0) | None, None) => String::new(),
+                (Some(code), _) => format!("exit {code}"),
+                (None, Some(signal)) => signal_name(*signal),
+            };
+            let mut figures = vec![
+                Cell::plain(size(*peak_rss_bytes)),
+                Cell::plain(seconds(*started_s)),
+                Cell::plain(until),
+            ];
+            if !all_well {
+                figures.push(Cell::plain(end));
+            }
+            self.process_row(stage, *pid, figures, command)
+        });
+        let rows: Vec<_> = rows.collect();
+        let mut figures = vec![
+            Column::right("peak RSS", SIZES),
+            Column::right("from", SIZES).sparing(1),
+            Column::right("until", 0).sparing(2),
+        ];
+        if !all_well {
+            figures.push(Column::left("end", 0).sparing(3));
+        }
+        let columns = self.process_columns(figures);
+        self.section("Largest processes", columns, rows);
+    }
+
+    /// What the build left behind.
+    fn left_running(&mut self, left: &[LeftRunning]) {
+        if left.is_empty() {
+            return;
+        }
+        let rows = left.iter().take(OTHERS).map(|process| {
+            let LeftRunning {
+                pid,
+                command,
+                stage,
+                peak_rss_bytes,
+            } = process;
+            let figures = vec![self.size_cell(*peak_rss_bytes)];
+            self.process_row(stage, *pid, figures, command)
+        });
+        let columns = self.process_columns(vec![Column::right("peak RSS", SIZES)]);
+        let rows = rows.collect();
+        self.section("Left running", columns, rows);
+        self.more(left.len());
+    }
+
+    /// Where processes went whose memory is not in the headline.
+    fn escaped(&mut self, escaped: &[Escaped]) {
+        if escaped.is_empty() {
+            return;
+        }
+        let rows = escaped.iter().take(OTHERS).map(|escaped| {
+            let Escaped {
+                cgroup,
+                processes,
+                peak_bytes,
+            } = escaped;
+            vec![
+                Cell::plain(count(*processes, "process", "processes")),
+                self.size_cell(*peak_bytes),
+                Cell::Command(cgroup.clone()),
+            ]
+        });
+        let columns = vec![
+            Column::left("", self.names),
+            Column::right("peak", SIZES),
+            Column::left("cgroup, whose memory is not in the figure above", 0),
+        ];
+        let rows = rows.collect();
+        self.section("Left the cgroup", columns, rows);
+        self.more(escaped.len());
+    }
+
+    /// Whom the kernel killed.
+    fn out_of_memory(&mut self, oom: &Oom) {
+        let Oom { kills, victims } = oom;
+        if victims.is_empty() && kills.unwrap_or(0) == 0 {
+            return;
+        }
+        let rows = victims.iter().take(OTHERS).map(|victim| {
+            let OomVictim {
+                pid,
+                command,
+                stage,
+            } = victim;
+            let killed = vec![Cell::Text(self.palette.bad, "killed".to_owned())];
+            self.process_row(stage, *pid, killed, command)
+        });
+        let columns = self.process_columns(vec![Column::right("", SIZES)]);
+        let rows = rows.collect();
+        self.section("Out of memory", columns, rows);
+        self.more(victims.len());
+        if let Some(kills) = kills {
+            let text = format!(
+                "  the cgroup counted {}",
+                count(*kills, "out-of-memory kill", "out-of-memory kills")
+            );
+            self.lines
+                .push(Line::default().text(self.palette.faint, &text));
+        }
+    }
+
+    /// Says how many rows a section left out.
+    fn more(&mut self, rows: usize) {
+        if let Some(hidden) = rows.checked_sub(OTHERS).filter(|hidden| *hidden > 0) {
+            let text = format!("  … {hidden} more");
+            self.lines
+                .push(Line::default().text(self.palette.faint, &text));
+        }
+    }
+
+    /// What the build had to leave.
+    fn verified(&mut self, checks: &[VerifyCheck]) {
+        // How the build ended stands above already.
+        if checks.iter().all(|check| check.path == EXIT_STATUS) {
+            return;
+        }
+        let rows = checks.iter().map(|check| {
+            let VerifyCheck { path, ok, detail } = check;
+            let (style, mark) = match ok {
+                true => (self.palette.good, "✓"),
+                false => (self.palette.bad, "✗"),
+            };
+            vec![
+                Cell::Text(style, mark.to_owned()),
+                Cell::plain(path.clone()),
+                Cell::Text(self.palette.faint, detail.clone()),
+            ]
+        });
+        let columns = vec![
+            Column::left("", 1),
+            Column::left("", 0),
+            Column::left("", 0),
+        ];
+        let rows = rows.collect();
+        self.section("Verified", columns, rows);
+    }
+
+    fn notes(&mut self, notes: &[Note]) {
+        let notes: Vec<&Note> = (notes.iter())
+            .filter(|note| !SAID_OTHERWISE.contains(&note.what.as_str()))
+            .collect();
+        if notes.is_empty() {
+            return;
+        }
+        self.blank();
+        let title = Line::default().text(self.palette.title, "Notes");
+        self.lines.push(title);
+        for note in notes {
+            let Note { what, why } = note;
+            self.prose(self.palette.warning, "!", &format!("{what}: {why}"));
+        }
+    }
+
+    /// How much of the build was seen, and what looking cost.
+    fn completeness(
+        &mut self,
+        processes: &Processes,
+        profiler: &Profiler,
+        host: &Host,
+        duration_s: f64,
+        verdict: Verdict,
+    ) {
+        let Profiler {
+            version,
+            kernel,
+            tracker,
+            interval_ms: _,
+            samples,
+            samples_triggered: _,
+            samples_put_off,
+            events_lost,
+            sampler_cpu_s,
+            total_cpu_s,
+            peak_rss_bytes,
+        } = profiler;
+        let Host {
+            cpus,
+            memory_bytes,
+            cgroup_version,
+        } = host;
+        let Palette {
+            good,
+            faint,
+            warning,
+            ..
+        } = self.palette;
+        let seen = count(processes.forks, "process", "processes");
+        let (style, mark, seen) = match (tracker.as_str(), verdict, events_lost) {
+            ("ebpf", Verdict::Incomplete, 0) => (
+                warning,
+                "!",
+                format!("{seen} seen until the recording ends"),
+            ),
+            ("ebpf", _, 0) if processes.forks == 1 => {
+                (good, "✓", "its one process seen · 0 events lost".to_owned())
+            }
+            ("ebpf", _, 0) => {
+                let seen = format!("every one of {seen} seen · 0 events lost");
+                (good, "✓", seen)
+            }
+            ("ebpf", _, lost) => {
+                let lost = count(*lost, "event", "events");
+                let seen = format!("{lost} lost: more than the {seen} seen may have been there");
+                (warning, "!", seen)
+            }
+            (_, _, _) => {
+                let seen = format!("{seen} seen by `{tracker}`: short ones may have been missed");
+                (warning, "!", seen)
+            }
+        };
+        let of_a_core =
+            |cpu_s: f64| format!("{:.1} %", 100.0 * cpu_s / duration_s.max(f64::MIN_POSITIVE));
+        let cost = match (total_cpu_s, sampler_cpu_s) {
+            (Some(total), Some(sampler)) => Some(format!(
+                "cost {} of a core (sampler {})",
+                of_a_core(*total),
+                of_a_core(*sampler)
+            )),
+            (Some(cpu_s), None) | (None, Some(cpu_s)) => {
+                Some(format!("cost {} of a core", of_a_core(*cpu_s)))
+            }
+            (None, None) => None,
+        };
+        let cost: Vec<String> = cost.into_iter().chain(peak_rss_bytes.map(size)).collect();
+        let mut parts = vec![seen];
+        parts.extend((!cost.is_empty()).then(|| cost.join(", ")));
+        self.blank();
+        self.packed(style, mark, Style::new(), &parts);
+
+        let mut parts = vec![count(*samples, "sample", "samples")];
+        if *samples_put_off > 0 {
+            parts.push(format!("{samples_put_off} put off"));
+        }
+        parts.push(format!("up to {} at once", processes.peak_live));
+        parts.push(format!("build-mem {version}"));
+        parts.push(format!("Linux {kernel}"));
+        parts.extend(cgroup_version.map(|version| format!("cgroup v{version}")));
+        let cpus = count(*cpus, "CPU", "CPUs");
+        parts.push(format!("{cpus}, {}", size(*memory_bytes)));
+        self.packed(Style::new(), "", faint, &parts);
+    }
+
+    /// Parts in a row, on as many lines as they need.
+    fn packed(&mut self, mark_style: Style, mark: &str, style: Style, parts: &[String]) {
+        const BETWEEN: &str = " · ";
+        let mut line = Line::default().text(mark_style, mark);
+        line.fill(2);
+        let mut is_first = true;
+        for part in parts {
+            let needed = width_of(BETWEEN) + width_of(&visible(part));
+            if !is_first && line.columns() + needed > self.width {
+                let full = std::mem::take(&mut line);
+                self.lines.push(full);
+                line.fill(2);
+            } else if !is_first {
+                line.push(style, BETWEEN);
+            }
+            line.push(style, part);
+            is_first = false;
+        }
+        self.lines.push(line);
+    }
+}
+
+/// Notes on fields that the summary does not show, or explains where it shows them. They come with most builds:
+/// among them a warning would be overlooked.
+const SAID_OTHERWISE: [&str; 2] = [
+    "stages[].peak_cgroup_bytes",
+    "peak.composition.unattributed",
+];
+
+fn has_kernel_peaks(stages: &[Stage]) -> bool {
+    stages.iter().any(|stage| stage.peak_cgroup_bytes.is_some())
+}
+
+/// Width of the column of parts in percent.
+const PERCENTS: usize = 5;
+
+/// A signal as people know it.
+fn signal_name(signal: i32) -> String {
+    // The ones that end builds, the same on all of Linux's architectures: signal(7).
+    let name = match signal {
+        1 => "SIGHUP",
+        2 => "SIGINT",
+        3 => "SIGQUIT",
+        4 => "SIGILL",
+        6 => "SIGABRT",
+        8 => "SIGFPE",
+        9 => "SIGKILL",
+        11 => "SIGSEGV",
+        13 => "SIGPIPE",
+        14 => "SIGALRM",
+        15 => "SIGTERM",
+        signal => return format!("signal {signal}"),
+    };
+    name.to_owned()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,177 @@
+use proptest::prelude::*;
+use unicode_width::UnicodeWidthStr as _;
+
+use super::*;
+use crate::export::samples;
+
+fn shown(report: &Report, palette: Palette, width: usize) -> String {
+    let mut bytes = Vec::new();
+    write(report, &palette, width, &mut bytes).unwrap();
+    String::from_utf8(bytes).unwrap()
+}
+
+fn plain(report: &Report) -> String {
+    shown(report, Palette::plain(), 100)
+}
+
+/// What a terminal would obey, or would not show where it stands.
+fn misplaced(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+fn check_layout(text: &str, width: usize) {
+    for line in text.lines() {
+        assert!(
+            line.width() <= width,
+            "{} columns of {width}: {line}",
+            line.width()
+        );
+        assert!(!line.contains(misplaced), "{line:?}");
+        assert_eq!(line, line.trim_end(), "spaces at the end");
+    }
+    assert!(!text.contains("\n\n\n"), "two empty lines:\n{text}");
+}
+
+#[test]
+fn a_monorepo() {
+    insta::assert_snapshot!(plain(&samples::monorepo()));
+}
+
+#[test]
+fn a_monorepo_on_a_narrow_terminal() {
+    insta::assert_snapshot!(shown(&samples::monorepo(), Palette::plain(), 80));
+}
+
+#[test]
+fn a_monorepo_in_colour() {
+    let text = shown(&samples::monorepo(), Palette::colored(), 120);
+    insta::assert_snapshot!(text.replace('\x1b', "␛"));
+}
+
+#[test]
+fn a_c_build_without_stages() {
+    insta::assert_snapshot!(plain(&samples::c_build()));
+}
+
+#[test]
+fn a_build_that_failed() {
+    insta::assert_snapshot!(plain(&samples::failed()));
+}
+
+#[test]
+fn a_build_that_was_killed_for_want_of_memory() {
+    insta::assert_snapshot!(plain(&samples::out_of_memory()));
+}
+
+#[test]
+fn an_interrupted_build_of_which_nothing_is_known() {
+    insta::assert_snapshot!(plain(&samples::interrupted()));
+}
+
+#[test]
+fn a_recording_that_ends_early() {
+    insta::assert_snapshot!(plain(&samples::incomplete()));
+}
+
+#[test]
+fn a_build_that_left_its_cgroup() {
+    insta::assert_snapshot!(plain(&samples::escaped()));
+}
+
+#[test]
+fn command_lines_that_attack_the_terminal() {
+    insta::assert_snapshot!(plain(&samples::hostile()));
+}
+
+#[test]
+fn a_tiny_build() {
+    insta::assert_snapshot!(plain(&samples::tiny()));
+}
+
+#[test]
+fn figures_beyond_their_ranges_break_nothing() {
+    for width in [20, 100] {
+        check_layout(&shown(&samples::odd(), Palette::plain(), width), width);
+    }
+}
+
+#[test]
+fn no_line_is_wider_than_asked_for() {
+    for (_, report) in samples::all() {
+        for width in (20..160).step_by(7) {
+            check_layout(&shown(&report, Palette::plain(), width), width);
+        }
+    }
+}
+
+#[test]
+fn without_its_colours_the_coloured_summary_is_the_plain_one() {
+    for (name, report) in samples::all() {
+        let colored = shown(&report, Palette::colored(), 100);
+        let stripped = anstream::adapter::strip_str(&colored).to_string();
+        let lines: Vec<&str> = stripped.lines().map(str::trim_end).collect();
+        assert_eq!(lines, plain(&report).lines().collect::<Vec<_>>(), "{name}");
+    }
+}
+
+#[test]
+fn the_kernel_is_acquitted_of_a_kill_that_it_did_not_do() {
+    let mut report = samples::out_of_memory();
+    report.oom = Oom {
+        kills: Some(0),
+        victims: Vec::new(),
+    };
+    let text = "not for want of memory";
+    assert!(plain(&report).contains(text));
+    report.oom.kills = None;
+    assert!(!plain(&report).contains(text));
+}
+
+#[test]
+fn the_status_line_fits_a_terminal() {
+    let mut now = Status {
+        stage: Some("next-build".to_owned()),
+        now: Some(ByteSize::from_mib(1240)),
+        peak: Some(ByteSize::from_mib(1516)),
+        processes: 9,
+        elapsed: Duration::from_millis(28_914),
+    };
+    insta::assert_snapshot!(
+        status(&now),
+        @"build-mem 0:28 | next-build | 1.21 GiB now | 1.48 GiB peak | 9 processes"
+    );
+    now.stage = Some("\x1b[2J a stage with a name of some length".to_owned());
+    now.processes = 5157;
+    now.elapsed = Duration::from_hours(5);
+    insta::assert_snapshot!(
+        status(&now),
+        @r"build-mem 5:00:00 | \u{1b}[2J a stage with … | 1.21 GiB now | 1.48 GiB peak"
+    );
+    let nothing = Status {
+        stage: None,
+        now: None,
+        peak: None,
+        processes: 1,
+        elapsed: Duration::ZERO,
+    };
+    insta::assert_snapshot!(status(&nothing), @"build-mem 0:00 | 1 process");
+}
+
+proptest! {
+    #[test]
+    fn nothing_from_outside_breaks_the_layout(
+        text in "[a/ \n\x1b\u{9b}漢e\u{301}\u{202e}👍🏽\u{fe0f}\u{200d}'=-]{0,60}",
+        width in 20..140_usize,
+    ) {
+        let mut report = samples::monorepo();
+        report.command = vec![text.clone()];
+        report.label.clone_from(&text);
+        report.stages[1].name.clone_from(&text);
+        report.processes.top[0].command.clone_from(&text);
+        report.processes.top[1].stage.clone_from(&text);
+        report.verify[1].path.clone_from(&text);
+        report.notes[1].why.clone_from(&text);
+        check_layout(&shown(&report, Palette::plain(), width), width);
+    }
+}
