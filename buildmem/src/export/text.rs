@@ -3,7 +3,7 @@
 //!
 //! All sections share their first two columns, a name and a size, so that one look down the page compares
 //! everything that has a size. Whatever is printed here comes from outside (command lines, stage names, paths)
-//! and goes through [`layout`](super::layout), which lets no control character pass and no line grow too wide.
+//! and goes through `layout`, which lets no control character pass and no line grow too wide.
 
 use std::io::{self, Write};
 use std::time::Duration;
