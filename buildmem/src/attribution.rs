@@ -1011,6 +1011,7 @@ mod tests {
             ProcessSample {
                 tgid: Tgid(*tgid),
                 rss: size,
+                anon: None,
                 pss: Some(pss),
             }
         };

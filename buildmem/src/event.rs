@@ -171,6 +171,9 @@ pub struct ProcessSample {
     pub tgid: Tgid,
     /// Resident set size: `resident` of `/proc/<tgid>/statm`, proc_pid_statm(5).
     pub rss: ByteSize,
+    /// Anonymous part of it, as long as PSS was never read: `resident` less `shared` of the same file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub anon: Option<ByteSize>,
     /// Proportional set size, where it was read in this sample.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pss: Option<PssSample>,

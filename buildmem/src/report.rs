@@ -199,7 +199,7 @@ pub struct ProcessAtPeak {
     /// Whether `command` does not show the exact bytes: it is not UTF-8, or was cut.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub command_lossy: bool,
-    /// Its PSS; absent when it was never read.
+    /// Its PSS; where that was never read, at least its anonymous memory; absent where neither is known.
     pub pss_bytes: Option<u64>,
     /// Its RSS; absent when it was never read.
     pub rss_bytes: Option<u64>,

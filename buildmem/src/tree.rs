@@ -62,6 +62,8 @@ pub struct Process {
     pub stage: StageOf,
     /// Its RSS in the last sample that told it.
     pub rss: Option<ByteSize>,
+    /// Anonymous part of `rss`, as long as PSS was never read.
+    pub anon: Option<ByteSize>,
     /// Its PSS as it was last read, and when.
     pub pss: Option<(BootTime, PssSample)>,
     /// When its pages last began or ceased to be shared with a relative: a PSS read before is out of date.
@@ -245,10 +247,13 @@ impl ProcessTree {
     /// The live processes with the PSS of each now, as well as it is known.
     ///
     /// A copy of an image whose own reading is missing or out of date is taken to hold the same part of its RSS
-    /// as a copy that was read since: the pages that they have in common are in equal parts theirs.
+    /// as a copy that was read since: the pages that they have in common are in equal parts theirs. A process that
+    /// was never read has at least its anonymous memory.
     pub fn holdings(&self) -> Vec<Holding<'_>> {
         let mut read = BTreeMap::new();
+        let mut copies: BTreeMap<Family, u64> = BTreeMap::new();
         for process in self.live.values() {
+            *copies.entry(process.family).or_default() += 1;
             if let Some((at, sample)) = process.pss
                 && at >= process.sharing_changed
                 && sample.rss > ByteSize::ZERO
@@ -267,6 +272,10 @@ impl ProcessTree {
             let (pss, up_to_date) = match (read.get(&process.family), process.rss) {
                 (Some((_, like)), Some(rss)) if !own => {
                     (Some(rss.scaled(like.total, like.rss)), true)
+                }
+                // Never read, and no copy of another: its anonymous memory is its own, and that is the least.
+                _ if process.pss.is_none() && copies.get(&process.family) == Some(&1) => {
+                    (process.anon, false)
                 }
                 _ => (process.current_pss(), own),
             };
@@ -378,6 +387,7 @@ impl ProcessTree {
         process.shares_mm = false;
         // Another program: nothing that was measured of the last one holds.
         process.rss = None;
+        process.anon = None;
         process.pss = None;
         process.sharing_changed = at;
         let left = std::mem::replace(&mut process.family, family);
@@ -408,6 +418,7 @@ impl ProcessTree {
             return;
         };
         process.rss = Some(sample.rss);
+        process.anon = sample.anon;
         if let Some(pss) = sample.pss {
             process.pss = Some((at, pss));
         }
@@ -485,6 +496,7 @@ impl Process {
             }],
             stage,
             rss: None,
+            anon: None,
             pss: None,
             sharing_changed: started,
             family,
@@ -584,6 +596,7 @@ mod tests {
             processes: vec![ProcessSample {
                 tgid: Tgid(10),
                 rss: ByteSize::from_mib(rss),
+                anon: None,
                 pss,
             }],
         };
@@ -600,11 +613,31 @@ mod tests {
     }
 
     #[test]
+    fn a_process_that_was_never_read_holds_at_least_its_anonymous_memory() {
+        let (rss, anon) = (ByteSize::from_mib(70), Some(ByteSize::from_mib(40)));
+        let sample = EventKind::Sampled {
+            cgroup: None,
+            processes: vec![ProcessSample {
+                tgid: Tgid(10),
+                rss,
+                anon,
+                pss: None,
+            }],
+        };
+        let (tree, _) = fold(&[forked(1, 10), sample.clone()]);
+        assert_eq!(tree.holdings()[0].pss, anon);
+        // Of a copy it may be another's as well.
+        let (tree, _) = fold(&[forked(1, 10), sample, forked(10, 11)]);
+        assert_eq!(tree.holdings()[0].pss, None);
+    }
+
+    #[test]
     fn a_copy_that_was_not_read_holds_the_same_part_as_one_that_was() {
         let rss = ByteSize::from_mib(200);
         let sample = |tgid, pss| ProcessSample {
             tgid: Tgid(tgid),
             rss,
+            anon: None,
             pss,
         };
         let half = PssSample {

@@ -1,6 +1,8 @@
 //! The build's leaf in the real cgroup file system, with workloads of known size.
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
 
+mod support;
+
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
@@ -14,9 +16,6 @@ use buildmem::observe::cgroup::{Hierarchy, Leaf};
 use buildmem::reading::Reading;
 use buildmem::units::ByteSize;
 use rustix::fs::{Advice, fadvise};
-
-/// Set in the environment of a copy of this test program that plays another run.
-const OTHER_RUN: &str = "BUILD_MEM_TEST_OTHER_RUN";
 
 fn hierarchy() -> Hierarchy {
     Hierarchy::detect(Path::new("/proc")).unwrap()
@@ -256,9 +255,8 @@ fn two_runs_have_leaves_and_figures_of_their_own() {
 fn the_leaf_of_a_killed_run_is_cleaned_and_that_of_a_live_one_is_kept() {
     let live = leaf();
     let mut other = Running::start(
-        Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "another_run", "--ignored", "--nocapture"])
-            .env(OTHER_RUN, "1")
+        Command::new(support::workload())
+            .arg("hold-leaf")
             .stdout(Stdio::piped()),
     );
     let mut lines = BufReader::new(other.stdout()).lines();
@@ -284,27 +282,6 @@ fn the_leaf_of_a_killed_run_is_cleaned_and_that_of_a_live_one_is_kept() {
     assert_eq!(*leftover.outcome.as_ref().unwrap(), [left]);
     run(Command::new("kill").arg(left.to_string()));
     live.remove().unwrap();
-}
-
-/// Not a test: the run that the test above kills. Does nothing when it is run as a test.
-#[test]
-#[ignore = "needs root and a writable cgroup: cargo xtask test"]
-fn another_run() {
-    if std::env::var_os(OTHER_RUN).is_none() {
-        return;
-    }
-    let leaf = leaf();
-    let mut daemon = within(&leaf, "sleep 1000")
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
-    while leaf.processes().unwrap() != [Tgid(daemon.id())] {
-        thread::sleep(Duration::from_millis(5));
-    }
-    // The harness has written the test's name, and no newline.
-    println!("\nleaf: {}", leaf.dir().display());
-    println!("left: {}", daemon.id());
-    daemon.wait().unwrap();
 }
 
 #[test]

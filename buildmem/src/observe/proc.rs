@@ -24,6 +24,15 @@ pub struct ProcReader {
     buffer: Vec<u8>,
 }
 
+/// What a process has resident.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Resident {
+    /// All of it.
+    pub rss: ByteSize,
+    /// Anonymous memory: what is neither of a file nor shared memory.
+    pub anon: ByteSize,
+}
+
 /// Whether a read failed because the process is gone, or is a zombie, or is of the kernel: it has no memory.
 pub fn is_gone(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotFound
@@ -45,23 +54,26 @@ impl ProcReader {
         })
     }
 
-    /// Resident set size: `resident` of `/proc/<tgid>/statm`, proc_pid_statm(5). Constant time, some 2 µs. From
-    /// Linux 6.2 to where the kernel sums its per-CPU counters, it may miss some tens of pages a CPU.
+    /// Resident set size: `resident` of `/proc/<tgid>/statm`, and what of it is not `shared`, proc_pid_statm(5).
+    /// Constant time, some 2 µs. From Linux 6.2 to where the kernel sums its per-CPU counters, it may miss some
+    /// tens of pages a CPU.
     ///
     /// # Errors
     ///
     /// See [`is_gone`]; `InvalidData` for a text of another form.
-    pub fn rss(&mut self, tgid: Tgid) -> io::Result<ByteSize> {
+    pub fn resident(&mut self, tgid: Tgid) -> io::Result<Resident> {
         let page_size = self.page_size;
         let text = self.read(tgid, "statm")?;
         let mut fields = text
             .split(u8::is_ascii_whitespace)
             .map(|field| std::str::from_utf8(field).ok()?.parse::<u64>().ok());
-        match (fields.next(), fields.next()) {
-            (Some(Some(0)), Some(Some(_))) => Err(gone()),
-            (Some(Some(_)), Some(Some(resident))) => {
-                Ok(ByteSize::from_bytes(resident.saturating_mul(page_size)))
-            }
+        let pages = |count: u64| ByteSize::from_bytes(count.saturating_mul(page_size));
+        match (fields.next(), fields.next(), fields.next()) {
+            (Some(Some(0)), Some(Some(_)), Some(Some(_))) => Err(gone()),
+            (Some(Some(_)), Some(Some(resident)), Some(Some(shared))) => Ok(Resident {
+                rss: pages(resident),
+                anon: pages(resident).saturating_sub(pages(shared)),
+            }),
             _ => Err(odd("statm")),
         }
     }
@@ -184,9 +196,12 @@ mod tests {
     #[test]
     fn rss_is_the_second_field_of_statm_in_pages() {
         let (_root, mut reader) = reader("statm", "2000 512 300 10 0 900 0\n");
-        let expected = ByteSize::from_bytes(512 * procfs::page_size());
-        assert_eq!(reader.rss(PROCESS).unwrap(), expected);
-        assert_eq!(reader.rss(PROCESS).unwrap(), expected);
+        let expected = Resident {
+            rss: ByteSize::from_bytes(512 * procfs::page_size()),
+            anon: ByteSize::from_bytes(212 * procfs::page_size()),
+        };
+        assert_eq!(reader.resident(PROCESS).unwrap(), expected);
+        assert_eq!(reader.resident(PROCESS).unwrap(), expected);
     }
 
     #[test]
@@ -220,7 +235,7 @@ mod tests {
         let gone = |file: &str, text: &str| {
             let (_root, mut reader) = reader(file, text);
             match file {
-                "statm" => is_gone(&reader.rss(PROCESS).unwrap_err()),
+                "statm" => is_gone(&reader.resident(PROCESS).unwrap_err()),
                 "smaps_rollup" => is_gone(&reader.pss(PROCESS).unwrap_err()),
                 _ => is_gone(&reader.high_water(PROCESS).unwrap_err()),
             }
@@ -230,7 +245,7 @@ mod tests {
         assert!(gone("smaps_rollup", ""));
         assert!(gone("status", "Name:\tcc1\nState:\tZ (zombie)\n"));
         let (_root, mut reader) = reader("other", "");
-        assert!(is_gone(&reader.rss(PROCESS).unwrap_err()));
+        assert!(is_gone(&reader.resident(PROCESS).unwrap_err()));
         assert!(is_gone(&reader.pss(Tgid(43)).unwrap_err()));
         assert!(is_gone(&Errno::SRCH.into()));
     }
@@ -241,7 +256,7 @@ mod tests {
             |error: io::Error| error.kind() == io::ErrorKind::InvalidData && !is_gone(&error);
         for text in ["x", "12", "12 x", "-1 -1", "\u{fffd}"] {
             let (_root, mut reader) = reader("statm", text);
-            assert!(invalid(reader.rss(PROCESS).unwrap_err()), "{text:?}");
+            assert!(invalid(reader.resident(PROCESS).unwrap_err()), "{text:?}");
         }
         for text in [
             "Pss: 12 kB\n",
@@ -261,7 +276,7 @@ mod tests {
     fn our_own_process_has_memory() {
         let mut reader = ProcReader::new(Path::new("/proc")).unwrap();
         let own = Tgid(std::process::id());
-        let rss = reader.rss(own).unwrap();
+        let rss = reader.resident(own).unwrap().rss;
         let pss = reader.pss(own).unwrap();
         let high_water = reader.high_water(own).unwrap();
         assert!(rss > ByteSize::from_kib(500) && rss < ByteSize::from_mib(1000));
@@ -288,7 +303,7 @@ mod tests {
             least
         };
         let rss = cost("statm", &mut |reader| {
-            reader.rss(own).unwrap();
+            reader.resident(own).unwrap();
         });
         cost("status", &mut |reader| {
             reader.high_water(own).unwrap();
@@ -306,7 +321,7 @@ mod tests {
             for file in ["status", "smaps_rollup"] {
                 fs::write(root.path().join(PROCESS.to_string()).join(file), &text).unwrap();
             }
-            let _ = (reader.rss(PROCESS), reader.pss(PROCESS), reader.high_water(PROCESS));
+            let _ = (reader.resident(PROCESS), reader.pss(PROCESS), reader.high_water(PROCESS));
         }
 
         #[test]

@@ -10,7 +10,7 @@ use rustix::time::{ClockId, clock_gettime};
 use crate::event::{CgroupSample, Event, EventKind, ProcessSample};
 use crate::ids::ProcessId;
 use crate::observe::host::boot_time_now;
-use crate::observe::proc::{self, ProcReader};
+use crate::observe::proc::{self, ProcReader, Resident};
 use crate::sampling::{Budget, Candidate, LastRead, due};
 use crate::tree::{Process, ProcessTree};
 use crate::units::BootTime;
@@ -64,13 +64,14 @@ impl Sampler {
                 continue;
             }
             let tgid = process.tgid;
-            let Ok(rss) = self.proc.rss(tgid) else {
+            let Ok(Resident { rss, anon }) = self.proc.resident(tgid) else {
                 continue;
             };
             candidates.push(self.candidate(process, rss, at));
             let sample = ProcessSample {
                 tgid,
                 rss,
+                anon: process.pss.is_none().then_some(anon),
                 pss: None,
             };
             samples.insert(process.id, (process.rss, sample));
@@ -94,6 +95,7 @@ impl Sampler {
                     self.reads.insert(candidate.id, last);
                     if let Some((_, sample)) = samples.get_mut(&candidate.id) {
                         sample.pss = Some(pss);
+                        sample.anon = None;
                     }
                 }
                 Err(error) if proc::is_gone(&error) => {}
