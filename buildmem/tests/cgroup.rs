@@ -1,10 +1,12 @@
 //! The build's leaf in the real cgroup file system, with workloads of known size.
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
 
+#[path = "support/page_cache.rs"]
+mod page_cache;
 mod support;
 
-use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::fs;
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread;
@@ -15,7 +17,7 @@ use buildmem::ids::Tgid;
 use buildmem::observe::cgroup::{Hierarchy, Leaf};
 use buildmem::reading::Reading;
 use buildmem::units::ByteSize;
-use rustix::fs::{Advice, fadvise};
+use page_cache::write_uncached;
 
 fn hierarchy() -> Hierarchy {
     Hierarchy::detect(Path::new("/proc")).unwrap()
@@ -161,14 +163,7 @@ fn a_file_that_is_read_is_unmapped_file_cache() {
     let mut leaf = leaf();
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("read-{}", std::process::id()));
     let scratch = Scratch(path);
-    let mut file = File::create(&scratch.0).unwrap();
-    let block = vec![1; 1024 * 1024];
-    for _ in 0..300 {
-        file.write_all(&block).unwrap();
-    }
-    // Its pages are charged to us, who wrote them: only clean ones can be given up.
-    file.sync_all().unwrap();
-    fadvise(&file, 0, None, Advice::DontNeed).unwrap();
+    write_uncached(&scratch.0, 300);
     run(within(&leaf, "cat \"$2\"")
         .arg(&scratch.0)
         .stdout(Stdio::null()));

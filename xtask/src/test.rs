@@ -58,6 +58,6 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
 fn cargo_test() -> Command {
     let mut command = Command::new(env!("CARGO"));
     // The workloads of the tests are examples, and are built with all targets.
-    command.args(["test", "--workspace", "--all-targets"]);
+    command.args(["test", "--workspace", "--all-targets", "--no-fail-fast"]);
     command
 }

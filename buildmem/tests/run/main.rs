@@ -5,6 +5,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
 
+#[path = "../support/page_cache.rs"]
+mod page_cache;
 #[path = "../support/mod.rs"]
 mod support;
 mod tool;

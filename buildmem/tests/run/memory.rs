@@ -1,12 +1,11 @@
 //! The figures are right: builds that hold a known amount of memory.
 
-use std::fs::{self, File};
-use std::io::Write as _;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use buildmem::report::{Peak, TopProcess};
-use rustix::fs::{Advice, fadvise};
 
+use crate::page_cache::write_uncached;
 use crate::tool::{MIB, Project, Ran, mib, workload};
 
 /// A file that is removed at the end of its test.
@@ -110,12 +109,7 @@ fn a_file_read_through_the_page_cache_is_in_the_headline_as_file_unmapped() {
     let file = Scratch(
         Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("cached-{}", std::process::id())),
     );
-    let mut written = File::create(&file.0).unwrap();
-    for _ in 0..500 {
-        written.write_all(&vec![7; 1 << 20]).unwrap();
-    }
-    written.sync_all().unwrap();
-    fadvise(&written, 0, None, Advice::DontNeed).unwrap();
+    write_uncached(&file.0, 500);
     let ran = project.measured_script(&format!(
         "cat {} > /dev/null && sleep 0.5",
         file.0.display()
