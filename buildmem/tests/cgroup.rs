@@ -169,8 +169,10 @@ fn a_file_that_is_read_is_unmapped_file_cache() {
         .stdout(Stdio::null()));
 
     let size = ByteSize::from_mib(300);
+    // Not until all of it: page cache may be taken back at any time, and by a host that is short of memory is.
+    let enough = ByteSize::from_mib(295);
     let sample = sample_until(&mut leaf, |sample| {
-        composition(sample).file_unmapped >= size
+        composition(sample).file_unmapped >= enough
     });
     assert_near(composition(&sample).file_unmapped, size, 2);
     assert!(composition(&sample).shmem < ByteSize::from_mib(5));
