@@ -552,6 +552,17 @@ impl Attribution {
                 );
             }
         }
+        let put_off = self.cost.map_or(0, |cost| cost.samples_put_off);
+        if put_off > self.samples / 10 {
+            let taken = self.samples;
+            self.note(
+                "profiler.samples",
+                format!(
+                    "{put_off} samples were put off and {taken} taken, to stay within 1 % of a core: what stages \
+                     and processes held may have been higher in between"
+                ),
+            );
+        }
         let anomalies = self.tree.anomalies();
         if anomalies.adopted > 0 {
             let count = anomalies.adopted;

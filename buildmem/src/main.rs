@@ -1,5 +1,6 @@
 //! The `build-mem` command: parse, dispatch, print the error, pick the exit code.
 
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use buildmem::cli::{Cli, Command};
@@ -53,11 +54,9 @@ fn print(problem: &Problem) {
         help,
         kind: _,
     } = problem;
-    eprintln!("error: {what}");
-    if let Some(cause) = cause {
-        eprintln!("cause: {cause}");
-    }
-    if let Some(help) = help {
-        eprintln!(" help: {help}");
-    }
+    let mut text = format!("error: {what}\n");
+    text.extend(cause.iter().map(|cause| format!("cause: {cause}\n")));
+    text.extend(help.iter().map(|help| format!(" help: {help}\n")));
+    // The exit code tells it, too, where stderr takes nothing.
+    let _ = io::stderr().write_all(text.as_bytes());
 }

@@ -134,13 +134,17 @@ impl OutDir {
 
     /// Removes the files of a run.
     pub fn remove(&self, label: &str) -> io::Result<()> {
-        for file in RunFile::ALL {
-            match rustix::fs::unlinkat(&self.dir, file.name(label), AtFlags::empty()) {
-                Ok(()) | Err(rustix::io::Errno::NOENT) => {}
-                Err(errno) => return Err(errno.into()),
-            }
+        RunFile::ALL
+            .into_iter()
+            .try_for_each(|file| self.remove_file(file, label))
+    }
+
+    /// Removes one file of a run, if it is there.
+    pub fn remove_file(&self, file: RunFile, label: &str) -> io::Result<()> {
+        match rustix::fs::unlinkat(&self.dir, file.name(label), AtFlags::empty()) {
+            Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
+            Err(errno) => Err(errno.into()),
         }
-        Ok(())
     }
 
     /// Makes a new file of a run. Fails where the name is taken.

@@ -156,7 +156,13 @@ impl Session {
                 self.record_now(EventKind::SignalForwarded {
                     signal: signal.signal as i32,
                 });
-                signal.forward(build)?;
+                if let Err(problem) = signal.forward(build) {
+                    let what = "signal".to_owned();
+                    self.note(Note {
+                        what,
+                        why: problem.to_string(),
+                    });
+                }
             }
             if flushed.elapsed() >= FLUSH_INTERVAL {
                 self.recorder.flush();

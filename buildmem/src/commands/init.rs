@@ -13,7 +13,11 @@ pub fn run(args: &InitArgs) -> Result<u8, Problem> {
     let environment = std::env::vars_os().collect();
     let invoker = Invoker::resolve(None, &environment)?;
     invoker.act_as(|| write(args.force))?;
-    eprintln!("Wrote `{FILE_NAME}`: look it over, then `sudo build-mem run`.");
+    // It is there, whether anybody hears of it or not.
+    let _ = writeln!(
+        io::stderr(),
+        "Wrote `{FILE_NAME}`: look it over, then `sudo build-mem run`."
+    );
     Ok(0)
 }
 

@@ -20,7 +20,12 @@ pub fn run(args: &ListArgs) -> Result<u8, Problem> {
         .because(error)
     })?;
     if labels.is_empty() {
-        eprintln!("There is no recording in `{}`.", args.out_dir.display());
+        // The list is empty, whether anybody hears of it or not.
+        let _ = writeln!(
+            io::stderr(),
+            "There is no recording in `{}`.",
+            args.out_dir.display()
+        );
         return Ok(0);
     }
     let widest = labels

@@ -15,7 +15,7 @@ use crate::command_line::Arg;
 use crate::commands::color::palette;
 use crate::commands::project::{self, Project};
 use crate::commands::replay::replay;
-use crate::event::{EventKind, ExitStatus, Note};
+use crate::event::{EventKind, ExitStatus, Note, VerifyCheck};
 use crate::exit_code;
 use crate::export;
 use crate::launch::clear;
@@ -76,8 +76,14 @@ pub fn run(args: &RunArgs) -> Result<u8, Problem> {
         .build()
         .map_err(|error| Problem::new("cannot start the event loop").because(error))?;
     let (report, code) = runtime.block_on(measure(args, plan, tracker))?;
-    print_result_line(&report)?;
-    Ok(code)
+    match print_result_line(&report) {
+        // The build's own failure is what its caller must learn.
+        Err(problem) if code != 0 => {
+            log::warn!("{problem}");
+            Ok(code)
+        }
+        printed => printed.map(|()| code),
+    }
 }
 
 /// Shows what build-mem does (`-v`), and what its eBPF programs say (`-vv`).
@@ -264,7 +270,7 @@ async fn measure(
         at_line_start |= terminal.is_same_file(io::stdout().as_fd());
     }
     session.record_now(EventKind::Verified {
-        checks: check_artifacts(&plan, status)?,
+        checks: check_artifacts(&plan, status),
     });
     let events = session.finish();
     conclude(args, &plan, &out_dir, recording, events, at_line_start)
@@ -319,6 +325,8 @@ fn conclude(
         (RunFile::Result, write_result(out_dir, &plan.label, &report)),
     ] {
         if let Err(error) = written {
+            // A part of it would be taken for the whole.
+            let _ = out_dir.remove_file(file, &plan.label);
             report.notes.push(Note {
                 what: file.name(&plan.label),
                 why: format!("it could not be written: {error}"),
@@ -326,8 +334,8 @@ fn conclude(
         }
     }
     if !args.quiet && !args.json_only {
-        print_summary(args, plan, out_dir, &report, at_line_start)
-            .map_err(|error| Problem::new("cannot show the summary").because(error))?;
+        // A stderr that takes nothing must cost neither the result nor the build's exit code.
+        let _ = print_summary(args, plan, out_dir, &report, at_line_start);
     }
     let code = exit_code::of_report(&report, args.strict);
     Ok((report, code))
@@ -403,16 +411,20 @@ fn clone(file: &File) -> Result<File, Problem> {
         .map_err(|error| Problem::new("cannot keep the recording open").because(error))
 }
 
-fn check_artifacts(
-    plan: &Plan,
-    status: ExitStatus,
-) -> Result<Vec<crate::event::VerifyCheck>, Problem> {
-    plan.invoker.act_as(|| {
+fn check_artifacts(plan: &Plan, status: ExitStatus) -> Vec<VerifyCheck> {
+    let look = || {
         Ok(verify(
             &plan.project.folder,
             status,
             &plan.project.expectations(),
         ))
+    };
+    plan.invoker.act_as(look).unwrap_or_else(|problem| {
+        vec![VerifyCheck {
+            path: "artifacts".to_owned(),
+            ok: false,
+            detail: problem.to_string(),
+        }]
     })
 }
 
@@ -450,11 +462,10 @@ fn print_summary(
             preset.name()
         )?;
     }
-    writeln!(
-        text,
-        "Files: {}",
-        out_dir.path_of(RunFile::Result, &plan.label).display()
-    )?;
+    if out_dir.open_file(RunFile::Result, &plan.label).is_ok() {
+        let file = out_dir.path_of(RunFile::Result, &plan.label);
+        writeln!(text, "Result: {}", file.display())?;
+    }
     stderr.lock().write_all(&text)
 }
 

@@ -359,6 +359,9 @@ pub fn find_program(command: &BuildCommand, env: &[(OsString, OsString)]) -> Res
             Err(error) if program.as_bytes().contains(&b'/') => {
                 Err(explain_exec(&error, program, command))
             }
+            Ok(metadata) if metadata.is_dir() => {
+                Err(explain_exec(&Errno::ISDIR.into(), program, command))
+            }
             Err(_) | Ok(_) => Ok(()),
         };
     };

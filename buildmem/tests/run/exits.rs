@@ -148,3 +148,24 @@ fn a_command_that_cannot_run_ends_as_in_a_shell_and_leaves_nothing() {
         assert_eq!(leaves_of(ran.pid), [] as [PathBuf; 0], "{command}");
     }
 }
+
+#[test]
+#[ignore = "needs root and eBPF: cargo xtask test"]
+fn an_output_that_takes_nothing_costs_neither_the_result_nor_the_builds_exit_code() {
+    let project = Project::new();
+    let full = || {
+        std::fs::File::options()
+            .write(true)
+            .open("/dev/full")
+            .unwrap()
+    };
+    let failing = ["--", "sh", "-c", "exit 7"];
+    let deaf = |label: &str| project.tool(["run", "--label", label].into_iter().chain(failing));
+    let without_stderr = deaf("err").stderr(full()).output().unwrap();
+    assert_eq!(without_stderr.status.code(), Some(7));
+    let stdout = String::from_utf8(without_stderr.stdout).unwrap();
+    assert!(stdout.starts_with("[BUILD-MEM RESULT] {"), "{stdout}");
+    let without_stdout = deaf("out").stdout(full()).output().unwrap();
+    assert_eq!(without_stdout.status.code(), Some(7));
+    assert!(project.path(".build-mem/result-out.json").exists());
+}
