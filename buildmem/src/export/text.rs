@@ -170,7 +170,7 @@ pub fn write(
     page.composition(peak.as_ref());
     page.stages(stages, peak.as_ref());
     page.at_peak(peak.as_ref());
-    page.largest(processes);
+    page.largest(processes, peak.as_ref());
     page.left_running(&processes.left_running);
     page.escaped(&headline.escaped);
     page.verified(verify);
@@ -721,8 +721,8 @@ impl Page {
         }
     }
 
-    /// The processes with the highest own peak, whenever they lived.
-    fn largest(&mut self, processes: &Processes) {
+    /// The processes with the highest own peak, whenever they lived, but for those that are listed at the peak.
+    fn largest(&mut self, processes: &Processes, peak: Option<&Peak>) {
         let Processes {
             forks,
             execs: _,
@@ -733,10 +733,14 @@ impl Page {
             left_running: _,
         } = processes;
         // One process is the build: the headline is about it.
-        if top.is_empty() || *forks < 2 {
+        if *forks < 2 {
             return;
         }
-        let shown = &top[..top.len().min(LARGEST)];
+        let others = top.iter().filter(|process| !is_listed(process, peak));
+        let shown: Vec<&TopProcess> = others.take(LARGEST).collect();
+        if shown.is_empty() {
+            return;
+        }
         let all_well = shown.iter().all(|process| {
             matches!(
                 process.exit,
@@ -783,7 +787,13 @@ impl Page {
             figures.push(Column::left("end", 0).sparing(3));
         }
         let columns = self.process_columns(figures);
-        self.section("Largest processes", columns, rows);
+        let is_first_list = peak.is_none_or(|peak| peak.processes.is_empty());
+        let title = if is_first_list {
+            "Largest processes"
+        } else {
+            "Largest others"
+        };
+        self.section(title, columns, rows);
     }
 
     /// What the build left behind.
@@ -1032,6 +1042,17 @@ const SAID_OTHERWISE: [&str; 2] = [
     "stages[].peak_cgroup_bytes",
     "peak.composition.unattributed",
 ];
+
+/// Whether this process stands in the list of those at the peak already. A pid may have been used again, but
+/// not by two processes that were alive at that moment.
+fn is_listed(process: &TopProcess, peak: Option<&Peak>) -> bool {
+    peak.is_some_and(|peak| {
+        let was_alive = process.started_s <= peak.at_s
+            && process.ended_s.is_none_or(|ended_s| ended_s >= peak.at_s);
+        let mut listed = peak.processes.iter().take(AT_PEAK);
+        was_alive && listed.any(|at_peak| at_peak.pid == process.pid)
+    })
+}
 
 fn has_kernel_peaks(stages: &[Stage]) -> bool {
     stages.iter().any(|stage| stage.peak_cgroup_bytes.is_some())

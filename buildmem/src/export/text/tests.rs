@@ -141,6 +141,23 @@ fn without_styles(text: &str) -> String {
 }
 
 #[test]
+fn a_process_is_listed_once_though_its_pid_was_used_before() {
+    let mut report = samples::monorepo();
+    let listed = |report: &Report| {
+        let text = plain(report);
+        let (_, largest) = text.split_once("Largest others").unwrap();
+        let (largest, _) = largest.split_once("\n\n").unwrap();
+        largest.matches(" 4511  ").count()
+    };
+    assert_eq!(listed(&report), 0, "it is shown at the peak");
+    report.processes.top[0].ended_s = Some(12.5);
+    assert_eq!(listed(&report), 1, "it had ended before the peak");
+    report.processes.top[0].started_s = 39.0;
+    report.processes.top[0].ended_s = None;
+    assert_eq!(listed(&report), 1, "it started after the peak");
+}
+
+#[test]
 fn the_kernel_is_acquitted_of_a_kill_that_it_did_not_do() {
     let mut report = samples::out_of_memory();
     report.oom = Oom {
