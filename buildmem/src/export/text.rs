@@ -5,6 +5,7 @@
 //! everything that has a size. Whatever is printed here comes from outside (command lines, stage names, paths)
 //! and goes through `layout`, which lets no control character pass and no line grow too wide.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 use std::time::Duration;
 
@@ -192,6 +193,12 @@ struct Page {
     lines: Vec<Line>,
 }
 
+/// A remark beside a figure has so much place at the least, or stands below it.
+const REMARK_AT_LEAST: usize = 24;
+
+/// The same for the remark beside a part of the peak. It has figures, so the bar goes before it.
+const PART_REMARK_AT_LEAST: usize = 16;
+
 /// Width of the second column of every section: a [`size`].
 const SIZES: usize = 10;
 
@@ -213,7 +220,7 @@ impl Page {
             palette,
             width,
             names,
-            bars: width.saturating_sub(beside).clamp(10, 24),
+            bars: width.saturating_sub(beside).clamp(8, 24),
             stages: stages
                 .iter()
                 .map(|stage| stage.name.clone())
@@ -241,8 +248,32 @@ impl Page {
         line.fill(2 + self.names + 2 + SIZES.saturating_sub(width_of(figure)));
         line.push(style, figure);
         line.push(Style::new(), "  ");
-        line.push(text_style, text);
-        self.lines.push(line);
+        self.remark(line, text_style, text);
+    }
+
+    /// A line and the text that belongs to it: on the same line, or where that leaves too little place for it, wrapped
+    /// below. It may be what keeps the figure from being misread, so nothing of it is cut.
+    fn remark(&mut self, mut line: Line, style: Style, text: &str) {
+        let text = visible(text);
+        let place = self.width.saturating_sub(line.columns());
+        if width_of(&text) <= place {
+            line.push(style, &text);
+            self.lines.push(line);
+            return;
+        }
+        let indent = if place < REMARK_AT_LEAST {
+            self.lines.push(line);
+            line = Line::default();
+            line.fill(4);
+            4
+        } else {
+            line.columns()
+        };
+        for part in wrapped(&text, self.width.saturating_sub(indent)) {
+            line.fill(indent);
+            line.push(style, &part);
+            self.lines.push(std::mem::take(&mut line));
+        }
     }
 
     fn section(&mut self, title: &str, columns: Vec<Column>, rows: Vec<Vec<Cell>>) {
@@ -259,10 +290,8 @@ impl Page {
     /// Prose under a title, wrapped: what must be known is not cut.
     fn prose(&mut self, mark: Style, first: &str, text: &str) {
         let indent = 4;
-        let text = visible(text);
-        let options = textwrap::Options::new(self.width.saturating_sub(indent).max(10))
-            .word_splitter(textwrap::WordSplitter::NoHyphenation);
-        for (index, part) in textwrap::wrap(&text, options).into_iter().enumerate() {
+        let parts = wrapped(&visible(text), self.width.saturating_sub(indent));
+        for (index, part) in parts.into_iter().enumerate() {
             let mut line = Line::default().text(Style::new(), "  ");
             if index == 0 {
                 line.push(mark, first);
@@ -308,7 +337,7 @@ impl Page {
         let mut columns = vec![Column::left("", self.names)];
         columns.extend(middle);
         if self.has_stages() {
-            columns.push(Column::right("pid", 0));
+            columns.push(Column::right("pid", 0).sparing(1));
         }
         columns.push(Column::left("command", 0));
         columns
@@ -432,16 +461,21 @@ impl Page {
             (None, Some(signal)) => format!(", ended by {}", signal_name(signal)),
             (None, None) => ", its end was not seen".to_owned(),
         };
-        line.push(
-            Style::new(),
-            &format!(" after {}{how}", seconds(duration_s)),
-        );
         let wrong = verify.iter().filter(|check| !check.ok).count();
-        if verdict == Verdict::VerificationFailed && wrong > 0 {
-            let text = format!(", {wrong} of {} checks failed", verify.len());
-            line.push(Style::new(), &text);
-        }
-        self.lines.push(line);
+        let checks = match verdict {
+            Verdict::VerificationFailed if wrong > 0 => {
+                format!(", {wrong} of {} checks failed", verify.len())
+            }
+            Verdict::Pass
+            | Verdict::BuildFailed
+            | Verdict::BuildKilled
+            | Verdict::Interrupted
+            | Verdict::VerificationFailed
+            | Verdict::Incomplete => String::new(),
+        };
+        let text = format!("after {}{how}{checks}", seconds(duration_s));
+        line.push(Style::new(), " ");
+        self.remark(line, Style::new(), &text);
 
         // What everybody asks after SIGKILL, of the build's own process or, through a shell, of one that it ran.
         let Oom { kills, victims } = oom;
@@ -483,7 +517,7 @@ impl Page {
         first.push(figure, &size(held));
         first.push(Style::new(), "  ");
         let when = format!("in the highest sample, {} after the start", seconds(*at_s));
-        first.push(faint, &when);
+        self.remark(first, faint, &when);
 
         let mut rows = Vec::new();
         if let (Some(held), Some(composition)) = (cgroup_bytes, composition) {
@@ -541,8 +575,8 @@ impl Page {
             let unattributed = i128::from(unattributed);
             let remark = match share(unattributed, *held).unwrap_or(0.0) {
                 part if part.abs() < 0.02 => "",
-                part if part < 0.0 => "mapped files that are charged elsewhere",
-                _ => "charged, but in no process that was seen",
+                part if part < 0.0 => "mapped files charged elsewhere",
+                _ => "charged, but in no process seen",
             };
             rows.push(part(
                 "unattributed",
@@ -552,8 +586,8 @@ impl Page {
             ));
         } else {
             let of_what = match cgroup_bytes {
-                Some(_) => "sum of PSS; what else was held is unknown",
-                None => "sum of PSS; no cgroup could be read",
+                Some(_) => "PSS; what else is held is unknown",
+                None => "PSS; no cgroup could be read",
             };
             rows.push(vec![
                 Cell::plain("processes"),
@@ -573,14 +607,14 @@ impl Page {
                 Column::left("", self.names),
                 Column::right("", SIZES),
                 Column::right("", PERCENTS),
-                Column::left("", self.bars),
-                Column::left("", 0),
+                Column::left("", self.bars).sparing(2),
+                Column::left("", PART_REMARK_AT_LEAST).sparing(1),
             ],
             rows,
         };
-        let mut lines = table.lines(self.width);
-        lines[0] = first;
-        self.lines.append(&mut lines);
+        // The line above stands in the place of the table's titles.
+        self.lines
+            .extend(table.lines(self.width).into_iter().skip(1));
     }
 
     /// The stages in the order of their start: what each held at the peak, and its own highest.
@@ -633,15 +667,15 @@ impl Page {
             Column::left("", self.names),
             Column::right("at peak", SIZES),
             Column::right("", PERCENTS),
-            Column::left("", self.bars),
-            Column::right("own peak", SIZES),
-            Column::right("at", 0).sparing(3),
+            Column::left("", self.bars).sparing(3),
+            Column::right("own peak", SIZES).sparing(1),
+            Column::right("at", 0).sparing(6),
         ];
         if has_kernel_peaks {
-            columns.push(Column::right("by kernel", SIZES).sparing(1));
+            columns.push(Column::right("by kernel", SIZES).sparing(2));
         }
-        columns.push(Column::right("wall", 0));
-        columns.push(Column::right("processes", 0).sparing(2));
+        columns.push(Column::right("wall", 0).sparing(4));
+        columns.push(Column::right("processes", 0).sparing(5));
         self.section("Stages", columns, rows);
     }
 
@@ -707,17 +741,18 @@ impl Page {
         }
         let columns = self.process_columns(vec![
             Column::right("PSS", SIZES),
-            Column::right("RSS", SIZES).sparing(1),
-            Column::right("age", 0).sparing(2),
+            Column::right("RSS", SIZES).sparing(2),
+            Column::right("age", 0).sparing(3),
         ]);
         self.section("Processes at the peak", columns, rows);
         let fresh = share(i128::from(*pss_read_bytes), *pss_bytes).unwrap_or(1.0);
         if fresh < 0.5 {
             let text = format!(
-                "  {} of the PSS was read in this very sample, the rest before it and moved by the change of RSS",
+                "{} of the PSS was read in this very sample, the rest before it and moved by the change of RSS",
                 percent(fresh)
             );
-            self.lines.push(Line::default().text(faint, &text));
+            let line = Line::default().text(Style::new(), "  ");
+            self.remark(line, faint, &text);
         }
     }
 
@@ -780,11 +815,11 @@ impl Page {
         let rows: Vec<_> = rows.collect();
         let mut figures = vec![
             Column::right("peak RSS", SIZES),
-            Column::right("from", SIZES).sparing(1),
-            Column::right("until", 0).sparing(2),
+            Column::right("from", SIZES).sparing(2),
+            Column::right("until", 0).sparing(3),
         ];
         if !all_well {
-            figures.push(Column::left("end", 0).sparing(3));
+            figures.push(Column::left("end", 0).sparing(4));
         }
         let columns = self.process_columns(figures);
         let is_first_list = peak.is_none_or(|peak| peak.processes.is_empty());
@@ -959,27 +994,29 @@ impl Page {
             ..
         } = self.palette;
         let seen = count(processes.forks, "process", "processes");
+        let none_lost = || "0 events lost".to_owned();
         let (style, mark, seen) = match (tracker.as_str(), verdict, events_lost) {
-            ("ebpf", Verdict::Incomplete, 0) => (
-                warning,
-                "!",
-                format!("{seen} seen until the recording ends"),
-            ),
-            ("ebpf", _, 0) if processes.forks == 1 => {
-                (good, "✓", "its one process seen · 0 events lost".to_owned())
+            ("ebpf", Verdict::Incomplete, 0) => {
+                let seen = format!("{seen} seen until the recording ends");
+                (warning, "!", vec![seen])
             }
+            ("ebpf", _, 0) if processes.forks == 1 => (
+                good,
+                "✓",
+                vec!["its one process seen".to_owned(), none_lost()],
+            ),
             ("ebpf", _, 0) => {
-                let seen = format!("every one of {seen} seen · 0 events lost");
-                (good, "✓", seen)
+                let seen = format!("every one of {seen} seen");
+                (good, "✓", vec![seen, none_lost()])
             }
             ("ebpf", _, lost) => {
                 let lost = count(*lost, "event", "events");
                 let seen = format!("{lost} lost: more than the {seen} seen may have been there");
-                (warning, "!", seen)
+                (warning, "!", vec![seen])
             }
             (_, _, _) => {
                 let seen = format!("{seen} seen by `{tracker}`: short ones may have been missed");
-                (warning, "!", seen)
+                (warning, "!", vec![seen])
             }
         };
         let of_a_core =
@@ -995,9 +1032,8 @@ impl Page {
             }
             (None, None) => None,
         };
-        let cost: Vec<String> = cost.into_iter().chain(peak_rss_bytes.map(size)).collect();
-        let mut parts = vec![seen];
-        parts.extend((!cost.is_empty()).then(|| cost.join(", ")));
+        let cost = cost.into_iter().chain(peak_rss_bytes.map(size));
+        let parts: Vec<String> = seen.into_iter().chain(cost).collect();
         self.blank();
         self.packed(style, mark, Style::new(), &parts);
 
@@ -1029,11 +1065,24 @@ impl Page {
             } else if !is_first {
                 line.push(style, BETWEEN);
             }
-            line.push(style, part);
+            if line.columns() == 2 {
+                // Wider than the page, it is wrapped.
+                self.remark(std::mem::take(&mut line), style, part);
+                line = self.lines.pop().unwrap_or_default();
+            } else {
+                line.push(style, part);
+            }
             is_first = false;
         }
         self.lines.push(line);
     }
+}
+
+fn wrapped(text: &str, columns: usize) -> Vec<String> {
+    let options = textwrap::Options::new(columns.max(10))
+        .word_splitter(textwrap::WordSplitter::NoHyphenation);
+    let parts = textwrap::wrap(text, options);
+    parts.into_iter().map(Cow::into_owned).collect()
 }
 
 /// Notes on fields that the summary does not show, or explains where it shows them. They come with most builds:

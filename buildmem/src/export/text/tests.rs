@@ -45,6 +45,30 @@ fn a_monorepo_on_a_narrow_terminal() {
 }
 
 #[test]
+fn no_warning_and_no_figure_is_cut_on_a_narrow_terminal() {
+    let text = |report: &Report, width: usize| {
+        let text = shown(report, Palette::plain(), width);
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    for width in 40..=160 {
+        let escaped = text(&samples::escaped(), width);
+        assert!(escaped.contains("not complete: 32 processes left the cgroup, see below"));
+        assert!(escaped.contains("exit code 0, 1 of 2 checks failed"));
+        assert!(escaped.contains("58 processes seen by `proc`: short ones may have been missed"));
+        let saturated = text(&samples::out_of_memory(), width);
+        assert!(saturated.contains("the limit, which was reached: it may need more"));
+        let incomplete = text(&samples::incomplete(), width);
+        assert!(incomplete.contains("at least (highest sample; exact peak unknown)"));
+        assert!(incomplete.contains("12 events lost: more than the 58 processes seen may"));
+    }
+}
+
+#[test]
+fn a_monorepo_on_the_narrowest_terminal() {
+    insta::assert_snapshot!(shown(&samples::monorepo(), Palette::plain(), 40));
+}
+
+#[test]
 fn a_monorepo_in_colour() {
     let text = shown(&samples::monorepo(), Palette::colored(), 120);
     insta::assert_snapshot!(text.replace('\x1b', "␛"));
