@@ -193,6 +193,9 @@ struct Page {
     lines: Vec<Line>,
 }
 
+/// The command has so much place beside the label at the least, or a line of its own.
+const TITLE_AT_LEAST: usize = 24;
+
 /// A remark beside a figure has so much place at the least, or stands below it.
 const REMARK_AT_LEAST: usize = 24;
 
@@ -358,9 +361,14 @@ impl Page {
         let Palette { title, faint, .. } = self.palette;
         let command = CommandLine::from_args(command.iter().map(String::as_str)).display();
         let when = format!("{label}, {started_at}");
-        let place = self.width.saturating_sub(width_of(&visible(&when)) + 3);
+        let beside = self.width.saturating_sub(width_of(&visible(&when)) + 3);
+        let is_crowded = beside < TITLE_AT_LEAST && width_of(&visible(&command)) > beside;
+        let place = if is_crowded { self.width } else { beside };
         let mut line =
             Line::default().text(title, &super::layout::shorten_command(&command, place));
+        if is_crowded {
+            self.lines.push(std::mem::take(&mut line));
+        }
         line.fill(self.width.saturating_sub(width_of(&visible(&when))));
         line.push(faint, &when);
         self.lines.push(line);
@@ -569,7 +577,7 @@ impl Page {
                     self.size_cell(None),
                     Cell::empty(),
                     Cell::empty(),
-                    Cell::Text(faint, "not told by this kernel".to_owned()),
+                    Cell::Text(faint, "not told; in unattributed".to_owned()),
                 ]),
             }
             let unattributed = i128::from(unattributed);
@@ -1087,8 +1095,9 @@ fn wrapped(text: &str, columns: usize) -> Vec<String> {
 
 /// Notes on fields that the summary does not show, or explains where it shows them. They come with most builds:
 /// among them a warning would be overlooked.
-const SAID_OTHERWISE: [&str; 2] = [
+const SAID_OTHERWISE: [&str; 3] = [
     "stages[].peak_cgroup_bytes",
+    "peak.composition.kernel",
     "peak.composition.unattributed",
 ];
 
