@@ -22,6 +22,7 @@ pub(super) fn all() -> Vec<(&'static str, Report)> {
         ("escaped", escaped()),
         ("hostile", hostile()),
         ("tiny", tiny()),
+        ("missed", missed()),
     ]
 }
 
@@ -785,6 +786,81 @@ pub(super) fn tiny() -> Report {
         verify: vec![check("exit status", true, "0")],
         profiler: profiler(1, 0.0001, 9 * MIB),
         notes: Vec::new(),
+        ..report
+    }
+}
+
+/// Its peak fell between two samples: it was over before the second.
+pub(super) fn missed() -> Report {
+    let report = failed();
+    Report {
+        label: "missed".to_owned(),
+        duration_s: 0.068,
+        headline: Headline {
+            bytes: Some(135 * MIB),
+            highest_sampled_bytes: Some(39 * MIB),
+            ..report.headline
+        },
+        peak: Some(Peak {
+            at_s: 0.012,
+            cgroup_bytes: Some(39 * MIB),
+            pss_bytes: 35 * MIB,
+            pss_read_bytes: 35 * MIB,
+            rss_bytes: 53 * MIB,
+            composition: Some(Composition {
+                anon: 31 * MIB,
+                file_mapped: 3 * MIB,
+                file_unmapped: 2 * MIB,
+                shmem: 0,
+                kernel: Some(2 * MIB),
+                unattributed: 0,
+            }),
+            stages: vec![held("assemblyscript", 34 * MIB), held("(other)", MIB)],
+            processes: vec![
+                at_peak(4222, "assemblyscript", ASC, 34 * MIB, 51 * MIB, 0.009),
+                at_peak(4171, "(other)", "npm run build", MIB, 2 * MIB, 0.012),
+            ],
+        }),
+        stages: vec![
+            stage(
+                "assemblyscript",
+                0.003,
+                0.065,
+                2,
+                34 * MIB,
+                0.012,
+                34.0 / 35.0,
+            ),
+            stage("(other)", 0.0, 0.068, 1, MIB, 0.012, 1.0 / 35.0),
+        ],
+        processes: Processes {
+            forks: 3,
+            execs: 3,
+            exits: 3,
+            peak_live: 3,
+            top: vec![
+                top(
+                    4231,
+                    "assemblyscript",
+                    ASC,
+                    96 * MIB,
+                    0.014,
+                    Some(0.067),
+                    code(2),
+                ),
+                top(
+                    4222,
+                    "assemblyscript",
+                    ASC,
+                    58 * MIB,
+                    0.003,
+                    Some(0.068),
+                    code(2),
+                ),
+            ],
+            ..report.processes
+        },
+        profiler: profiler(1, 0.0002, 9 * MIB),
         ..report
     }
 }

@@ -110,6 +110,22 @@ fn command_lines_that_attack_the_terminal() {
 }
 
 #[test]
+fn a_peak_that_no_sample_saw() {
+    insta::assert_snapshot!(plain(&samples::missed()));
+}
+
+#[test]
+fn what_the_kernel_charges_in_advance_is_no_missed_peak() {
+    let mut report = samples::tiny();
+    let sampled = report.peak.as_ref().unwrap().cgroup_bytes.unwrap();
+    for (more, missed) in [(512 << 10, false), (513 << 10, true)] {
+        report.headline.bytes = Some(sampled + more);
+        let text = plain(&report);
+        assert_eq!(text.contains("fell between two samples"), missed, "{more}");
+    }
+}
+
+#[test]
 fn a_tiny_build() {
     insta::assert_snapshot!(plain(&samples::tiny()));
 }
