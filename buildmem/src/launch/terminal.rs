@@ -8,11 +8,11 @@ use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
+use nix::unistd::{getpgrp, tcgetpgrp};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, fstat};
 use rustix::io::{Errno, writev};
-use rustix::process::getpgrp;
-use rustix::termios::{isatty, tcgetpgrp, tcgetwinsize};
+use rustix::termios::{isatty, tcgetwinsize};
 
 /// Back to the first column, and erase to the end of the line: ECMA-48 CR, EL.
 const ERASE: &[u8] = b"\r\x1b[K";
@@ -169,7 +169,8 @@ impl Terminal {
             && fds[0].revents().contains(PollFlags::OUT)
     }
 
-    /// Whether our job has the terminal. A job in the background would draw into the shell's prompt.
+    /// Whether our job has the terminal. A job in the background would draw into the shell's prompt. In a PID
+    /// namespace that its group's leader is outside of, a group's number is 0, which nix gives and rustix can't.
     fn in_foreground(&self) -> bool {
         match tcgetpgrp(&self.out) {
             Ok(group) => group == getpgrp(),

@@ -4,9 +4,10 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 
 use buildmem::event::EventKind;
+use buildmem::ids::Tgid;
 use buildmem_common::ARGV_CAPACITY;
 
-use crate::tool::{BUILD_MEM, Project, workload};
+use crate::tool::{BUILD_MEM, Project, Running, workload};
 
 #[test]
 #[ignore = "needs root and eBPF: cargo xtask test"]
@@ -108,4 +109,38 @@ fn odd_and_very_long_arguments_are_recorded_exactly_and_break_no_format() {
     let kept: Vec<&[u8]> = recorded.args.iter().map(|arg| arg.0.as_slice()).collect();
     assert_eq!(recorded.cut_from, Some(whole.len() as u64));
     assert!(kept.join(&0) == whole[..ARGV_CAPACITY], "the first 16 KiB");
+}
+
+/// As in most containers and CI jobs: the numbers of processes are the namespace's own, and the leader of our
+/// process group is outside of it.
+#[test]
+#[ignore = "needs root and eBPF: cargo xtask test"]
+fn in_a_pid_namespace_its_own_numbers_are_shown() {
+    let project = Project::new();
+    let script = "cut -d ' ' -f 1,4,5,6 /proc/self/stat; exit $?";
+    let unshare = ["unshare", "--pid", "--fork", "--mount-proc"];
+    let run = ["run", "--label", "x", "--", "sh", "-c", script];
+    let ran = Running::start(&mut project.tool_under(unshare, run)).end();
+    assert_eq!(ran.code(), 0, "{}", ran.stderr());
+    let line = ran.stdout();
+    let numbers: Vec<u32> = line
+        .lines()
+        .next()
+        .unwrap()
+        .split(' ')
+        .map(|number| number.parse().unwrap())
+        .collect();
+    let [cut, shell, group, session] = numbers[..] else {
+        panic!("{line}");
+    };
+    assert_eq!((group, session), (0, 0));
+    let execed: Vec<_> = project
+        .events("x")
+        .into_iter()
+        .filter_map(|event| match event {
+            EventKind::Execed { tgid, .. } => Some(tgid),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(execed, [Tgid(shell), Tgid(cut)]);
 }

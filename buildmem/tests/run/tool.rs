@@ -62,8 +62,18 @@ impl Project {
 
     /// `build-mem ARGUMENTS…`, not called by sudo.
     pub fn tool<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Command {
-        let mut command = Command::new(BUILD_MEM);
-        command.args(arguments).current_dir(self.dir());
+        self.tool_under([], arguments)
+    }
+
+    /// The same, started by another program: `WRAPPER… build-mem ARGUMENTS…`.
+    pub fn tool_under<A: AsRef<OsStr>>(
+        &self,
+        wrapper: impl IntoIterator<Item = &'static str>,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Command {
+        let mut words = wrapper.into_iter().chain([BUILD_MEM]);
+        let mut command = Command::new(words.next().unwrap());
+        command.args(words).args(arguments).current_dir(self.dir());
         for name in ["SUDO_UID", "SUDO_GID", "SUDO_USER", "SUDO_HOME", "NO_COLOR"] {
             command.env_remove(name);
         }
