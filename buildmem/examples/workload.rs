@@ -10,12 +10,10 @@ use std::hint;
 use std::io;
 use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode};
 use std::thread;
 use std::time::Duration;
 
-use buildmem::observe::cgroup::{Hierarchy, Leaf};
 use nix::libc;
 use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitStatus, wait, waitpid};
@@ -57,8 +55,6 @@ fn run(name: &str, arguments: &[OsString]) -> Outcome {
             vfork_fail(number(0)?);
             Ok(())
         }
-        // hold-leaf: makes a build's cgroup with a `sleep` in it, tells both, and waits to be killed.
-        "hold-leaf" => hold_leaf(),
         // touch MIB: touches so much memory and exits at once.
         "touch" => {
             hint::black_box(touch(number(0)?));
@@ -160,19 +156,6 @@ fn touch(mib: u64) -> Vec<u8> {
         page[0] = 1;
     }
     hint::black_box(memory)
-}
-
-fn hold_leaf() -> Outcome {
-    let leaf = Leaf::create(&Hierarchy::detect(Path::new("/proc"))?)?;
-    let mut left = Command::new("sleep")
-        .arg("1000")
-        .stdout(Stdio::null())
-        .spawn()?;
-    fs::write(leaf.dir().join("cgroup.procs"), left.id().to_string())?;
-    println!("leaf: {}", leaf.dir().display());
-    println!("left: {}", left.id());
-    left.wait()?;
-    Ok(())
 }
 
 fn storm(count: u64) -> Outcome {

@@ -11,9 +11,9 @@ use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -26,7 +26,10 @@ use buildmem::reading::Reading;
 use buildmem::units::ByteSize;
 use buildmem_common::ARGV_CAPACITY;
 
-use support::workload;
+fn workload() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| support::example("workload"))
+}
 
 /// A process as its events tell it.
 #[derive(Clone, Debug)]

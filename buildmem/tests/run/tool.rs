@@ -22,10 +22,12 @@ use crate::support;
 
 /// The workload's program, all of it in the page cache: no build is charged for reading it.
 pub fn workload() -> &'static Path {
-    static READ: OnceLock<()> = OnceLock::new();
-    let program = support::workload();
-    READ.get_or_init(|| drop(fs::read(program).unwrap()));
-    program
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        let program = support::example("workload");
+        drop(fs::read(&program).unwrap());
+        program
+    })
 }
 
 pub const BUILD_MEM: &str = env!("CARGO_BIN_EXE_build-mem");

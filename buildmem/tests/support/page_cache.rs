@@ -33,7 +33,7 @@ pub fn write_uncached(path: &Path, mib: usize) {
 }
 
 /// Bytes of the file in the page cache, fincore(1).
-fn cached(path: &Path) -> u64 {
+pub fn cached(path: &Path) -> u64 {
     let arguments = ["--bytes", "--noheadings", "--output", "RES"];
     let output = Command::new("fincore")
         .args(arguments)
