@@ -252,9 +252,8 @@ fn two_runs_have_leaves_and_figures_of_their_own() {
 #[ignore = "needs root and a writable cgroup: cargo xtask test"]
 fn the_leaf_of_a_killed_run_is_cleaned_and_that_of_a_live_one_is_kept() {
     let live = leaf();
-    let mut other = Running::start(
-        Command::new(support::example("hold_leaf")).stdout(Stdio::piped()),
-    );
+    let mut other =
+        Running::start(Command::new(support::example("hold_leaf")).stdout(Stdio::piped()));
     let mut lines = BufReader::new(other.stdout()).lines();
     let mut told = |what: &str| -> String {
         lines

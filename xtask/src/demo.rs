@@ -1,6 +1,6 @@
 //! `cargo xtask demo`: measures a real build that every checkout can do: build-mem's own.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail};
 
@@ -34,7 +34,8 @@ pub fn run() -> anyhow::Result<()> {
     if scratch.exists() {
         std::fs::remove_dir_all(&scratch).context("cannot remove `target/demo`")?;
     }
-    // All of it is on this machine by now: the network is no part of the measurement.
+    // All of it is on this machine by now: the network is no part of the measurement. The summary is for people,
+    // and on stderr; the result line on stdout is for programs, and as long as a compiler's command lines are.
     execute(
         as_root(build_mem.as_os_str())?
             .args(["run", "--label", "demo", "--force", "--"])
@@ -48,7 +49,8 @@ pub fn run() -> anyhow::Result<()> {
                 "--target-dir",
             ])
             .arg(&scratch)
-            .current_dir(root),
+            .current_dir(root)
+            .stdout(Stdio::null()),
     )?;
     println!(
         "\nSee it again:       target/release/build-mem report demo\n\

@@ -89,10 +89,13 @@ fn a_mark_makes_a_stage_and_wins_over_the_rules() {
     let script =
         format!(r#"{BUILD_MEM} stage docs -- sh -c '{CHAIN}; exit 0' "$0" && "$0" hold 30 300"#);
     let report = project.measured_script(&script).report();
-    assert_eq!(
-        stages(&report),
-        [("docs", 3, 30), ("link", 1, 30), ("(other)", 1, 0)]
-    );
+    let [docs, others @ ..] = &stages(&report)[..] else {
+        panic!("{report:?}");
+    };
+    assert_eq!(others, [("link", 1, 30), ("(other)", 1, 0)]);
+    // Two at once: the shell's own pages and those of the workload's program come to about 1 MiB together, and to
+    // more or less by how many others on the machine have the C library mapped.
+    assert!(matches!(docs, ("docs", 3, 30 | 31)), "{docs:?}");
     assert_columns(&project, &["docs", "link", "(other)"]);
 }
 
