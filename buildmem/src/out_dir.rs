@@ -6,7 +6,8 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid};
+use rustix::fs::{AtFlags, FlockOperation, Gid, Mode, OFlags, Uid, flock};
+use rustix::io::Errno;
 
 use crate::problem::Problem;
 
@@ -88,7 +89,7 @@ impl OutDir {
         };
         let made = match rustix::fs::mkdir(path, Mode::from_raw_mode(0o755)) {
             Ok(()) => true,
-            Err(rustix::io::Errno::EXIST) => false,
+            Err(Errno::EXIST) => false,
             Err(errno) => return Err(cannot("make", errno.into())),
         };
         let dir = open_dir(path).map_err(|error| cannot("open", error))?;
@@ -132,17 +133,48 @@ impl OutDir {
         })
     }
 
-    /// Removes the files of a run.
-    pub fn remove(&self, label: &str) -> io::Result<()> {
-        RunFile::ALL
-            .into_iter()
-            .try_for_each(|file| self.remove_file(file, label))
+    /// Whether the run of this label is being made just now, by another build-mem.
+    pub fn is_under_way(&self, label: &str) -> bool {
+        self.open_file(RunFile::Recording, label)
+            .is_ok_and(|recording| {
+                flock(&recording, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK)
+            })
+    }
+
+    /// Begins a run. With `replace` it takes the label from the run that has it, if there is one.
+    pub fn begin_run<'run>(
+        &'run self,
+        label: &'run str,
+        replace: bool,
+    ) -> io::Result<NewRun<'run>> {
+        let mut run = NewRun {
+            out_dir: self,
+            label,
+            made: Vec::new(),
+            set_aside: Vec::new(),
+        };
+        for file in RunFile::ALL.into_iter().filter(|_| replace) {
+            match self.rename(&file.name(label), &set_aside_name(file, label)) {
+                Ok(()) => run.set_aside.push(file),
+                Err(Errno::NOENT) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        Ok(run)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> Result<(), Errno> {
+        rustix::fs::renameat(&self.dir, from, &self.dir, to)
     }
 
     /// Removes one file of a run, if it is there.
     pub fn remove_file(&self, file: RunFile, label: &str) -> io::Result<()> {
-        match rustix::fs::unlinkat(&self.dir, file.name(label), AtFlags::empty()) {
-            Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
+        self.unlink(&file.name(label))
+    }
+
+    fn unlink(&self, name: &str) -> io::Result<()> {
+        match rustix::fs::unlinkat(&self.dir, name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(errno) => Err(errno.into()),
         }
     }
@@ -193,6 +225,54 @@ impl OutDir {
         own(&file, self.owner)?;
         Ok(file.into())
     }
+}
+
+/// The files of a run whose build has not started yet. Unless it is [started](NewRun::started), they go with this,
+/// and the run whose label it took has it again.
+#[derive(Debug)]
+pub struct NewRun<'run> {
+    out_dir: &'run OutDir,
+    label: &'run str,
+    made: Vec<RunFile>,
+    set_aside: Vec<RunFile>,
+}
+
+impl NewRun<'_> {
+    /// Makes a file of the run. The recording is locked as long as it is open: the run is under way.
+    pub fn create_file(&mut self, file: RunFile) -> io::Result<File> {
+        let created = self.out_dir.create_file(file, self.label)?;
+        self.made.push(file);
+        if file == RunFile::Recording {
+            flock(&created, FlockOperation::NonBlockingLockExclusive)?;
+        }
+        Ok(created)
+    }
+
+    /// The build has started: from now on this is the run of its label.
+    pub fn started(mut self) -> io::Result<()> {
+        self.made.clear();
+        std::mem::take(&mut self.set_aside)
+            .into_iter()
+            .try_for_each(|file| self.out_dir.unlink(&set_aside_name(file, self.label)))
+    }
+}
+
+impl Drop for NewRun<'_> {
+    fn drop(&mut self) {
+        // The reason why there is no new run is told already.
+        for file in &self.made {
+            let _ = self.out_dir.remove_file(*file, self.label);
+        }
+        for file in &self.set_aside {
+            let aside = set_aside_name(*file, self.label);
+            let _ = self.out_dir.rename(&aside, &file.name(self.label));
+        }
+    }
+}
+
+/// The name of a file whose label another run has taken, until that run's build has started.
+fn set_aside_name(file: RunFile, label: &str) -> String {
+    format!(".replaced-{}", file.name(label))
 }
 
 fn open_dir(path: &Path) -> io::Result<OwnedFd> {
@@ -261,12 +341,52 @@ mod tests {
             .unwrap();
         assert_eq!(text, "x");
         assert_eq!(reader.labels().unwrap(), ["a"]);
-        out.remove("a").unwrap();
+        out.remove_file(RunFile::Recording, "a").unwrap();
         assert!(!out.has("a"));
         assert_eq!(
             std::fs::read_to_string(path.join(".gitignore")).unwrap(),
             "*\n"
         );
+    }
+
+    #[test]
+    fn a_run_that_does_not_start_leaves_the_one_whose_label_it_took() {
+        let temp = tempfile::tempdir().unwrap();
+        let out = OutDir::create(temp.path(), None).unwrap();
+        let content = || std::fs::read_to_string(temp.path().join("recording-a.jsonl")).unwrap();
+        let names = || {
+            let mut names: Vec<_> = std::fs::read_dir(temp.path())
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                .collect();
+            names.sort();
+            names
+        };
+        std::fs::write(temp.path().join("recording-a.jsonl"), "old").unwrap();
+        std::fs::write(temp.path().join("result-a.json"), "old").unwrap();
+        let before = names();
+
+        let mut run = out.begin_run("a", false).unwrap();
+        let taken = run.create_file(RunFile::Recording).unwrap_err();
+        assert_eq!(taken.kind(), io::ErrorKind::AlreadyExists);
+        drop(run);
+        assert_eq!((names(), content().as_str()), (before.clone(), "old"));
+
+        let mut run = out.begin_run("a", true).unwrap();
+        let mut recording = run.create_file(RunFile::Recording).unwrap();
+        run.create_file(RunFile::Log).unwrap();
+        recording.write_all(b"new").unwrap();
+        assert!(out.is_under_way("a"));
+        drop((run, recording));
+        assert!(!out.is_under_way("a"));
+        assert_eq!((names(), content().as_str()), (before, "old"));
+
+        let mut run = out.begin_run("a", true).unwrap();
+        let mut recording = run.create_file(RunFile::Recording).unwrap();
+        run.started().unwrap();
+        recording.write_all(b"new").unwrap();
+        assert_eq!(content(), "new");
+        assert_eq!(names(), [".gitignore", "recording-a.jsonl"]);
     }
 
     #[test]

@@ -75,7 +75,10 @@ pub fn run(args: &RunArgs) -> Result<u8, Problem> {
         .enable_all()
         .build()
         .map_err(|error| Problem::new("cannot start the event loop").because(error))?;
-    let (report, code) = runtime.block_on(measure(args, plan, tracker))?;
+    let measured = runtime.block_on(measure(args, plan, tracker));
+    // A thread may still wait for an output stream of ours that takes nothing.
+    runtime.shutdown_background();
+    let (report, code) = measured?;
     match print_result_line(&report) {
         // The build's own failure is what its caller must learn.
         Err(problem) if code != 0 => {
@@ -189,18 +192,22 @@ async fn measure(
     if let Some(clear_plan) = clear_plan {
         plan.invoker.act_as(|| clear_plan.execute())?;
     }
-    if args.force {
-        out_dir.remove(&plan.label).map_err(|error| {
-            Problem::new(format!("cannot replace the run `{}`", plan.label)).because(error)
-        })?;
-    }
-    let log = create(&out_dir, RunFile::Log, &plan.label)?;
-    let unstarted = Unstarted {
-        out_dir: &out_dir,
-        label: &plan.label.clone(),
-        started: false,
+    let label = plan.label.clone();
+    let mut new_run = out_dir.begin_run(&label, args.force).map_err(|error| {
+        Problem::new(format!("cannot replace the run `{label}`")).because(error)
+    })?;
+    let mut create = |file: RunFile| {
+        new_run.create_file(file).map_err(|error| {
+            Problem::new(format!(
+                "cannot make `{}`",
+                out_dir.path_of(file, &label).display()
+            ))
+            .because(error)
+            .help("choose another output folder with `--out-dir`")
+        })
     };
-    let recording = create(&out_dir, RunFile::Recording, &plan.label)?;
+    let log = create(RunFile::Log)?;
+    let recording = create(RunFile::Recording)?;
     let header = plan.header(args, leaf.as_ref());
     let recorder = Recorder::begin(clone(&recording)?, &header)
         .map_err(|error| Problem::new("cannot write the recording").because(error))?;
@@ -252,7 +259,12 @@ async fn measure(
         stdio,
     };
     let mut build = session.start(|| start(spec))?;
-    unstarted.keep();
+    if let Err(error) = new_run.started() {
+        plan.note(
+            "files of the replaced run",
+            format!("they could not be removed: {error}"),
+        );
+    }
     for note in plan.notes.drain(..) {
         session.note(note);
     }
@@ -260,54 +272,48 @@ async fn measure(
     let status = session.observe(&mut build, &signals, &terminal).await?;
     session.end(status).await;
     let stdout_line_is_open = output.stdout_line_is_open();
-    for note in output.drain_after_exit().await {
+    // Our own stdout may be stopped, and the build's output not end. Who asks a second time wants out.
+    let notes = tokio::select! {
+        notes = output.drain_after_exit() => notes,
+        signal = signals.next() => {
+            let signal = signal?.signal;
+            vec![Note {
+                what: "build output".to_owned(),
+                why: format!("what had not been forwarded when {signal} came is not in it"),
+            }]
+        }
+    };
+    for note in notes {
         session.note(note);
     }
     let mut at_line_start = terminal.finish();
+    session.record_now(EventKind::Verified {
+        checks: check_artifacts(&plan, status),
+    });
+    let events = session.finish();
+    let report = write_files(&plan, &out_dir, recording, events)?;
+    // From here on a signal costs nothing but the summary and the result line.
+    drop(signals);
     if stdout_line_is_open.load(Ordering::Relaxed) {
         // The result begins a line of its own, for whoever looks for it there. Should this fail, so will that.
         let _ = writeln!(io::stdout());
         at_line_start |= terminal.is_same_file(io::stdout().as_fd());
     }
-    session.record_now(EventKind::Verified {
-        checks: check_artifacts(&plan, status),
-    });
-    let events = session.finish();
-    conclude(args, &plan, &out_dir, recording, events, at_line_start)
-}
-
-/// Removes the files of a run whose build did not start: an empty recording would only be in the way.
-struct Unstarted<'run> {
-    out_dir: &'run OutDir,
-    label: &'run str,
-    started: bool,
-}
-
-impl Unstarted<'_> {
-    /// The build has started.
-    fn keep(mut self) {
-        self.started = true;
+    if !args.quiet && !args.json_only {
+        // A stderr that takes nothing must cost neither the result nor the build's exit code.
+        let _ = print_summary(args, &plan, &out_dir, &report, at_line_start);
     }
+    let code = exit_code::of_report(&report, args.strict);
+    Ok((report, code))
 }
 
-impl Drop for Unstarted<'_> {
-    fn drop(&mut self) {
-        if !self.started {
-            // The reason why there is no run is told already.
-            let _ = self.out_dir.remove(self.label);
-        }
-    }
-}
-
-/// Computes the report from the recording, writes the files, and shows the summary.
-fn conclude(
-    args: &RunArgs,
+/// Computes the report from the recording, and writes the files.
+fn write_files(
     plan: &Plan,
     out_dir: &OutDir,
     recording: File,
     events: Recorded,
-    at_line_start: bool,
-) -> Result<(Report, u8), Problem> {
+) -> Result<Report, Problem> {
     let Recorded { tail, failure } = events;
     let path = out_dir.path_of(RunFile::Recording, &plan.label);
     let (mut report, table) = replay(recording, &path, None, &tail)?;
@@ -333,12 +339,7 @@ fn conclude(
             });
         }
     }
-    if !args.quiet && !args.json_only {
-        // A stderr that takes nothing must cost neither the result nor the build's exit code.
-        let _ = print_summary(args, plan, out_dir, &report, at_line_start);
-    }
-    let code = exit_code::of_report(&report, args.strict);
-    Ok((report, code))
+    Ok(report)
 }
 
 fn clear_plan(args: &RunArgs, plan: &Plan) -> Result<Option<clear::ClearPlan>, Problem> {
@@ -364,6 +365,13 @@ fn open_out_dir(args: &RunArgs, plan: &Plan) -> Result<OutDir, Problem> {
             "choose another `--label`, or replace it with `--force`; `build-mem report {}` shows it",
             plan.label
         )));
+    }
+    if out_dir.is_under_way(&plan.label) {
+        return Err(Problem::new(format!(
+            "the run `{}` is being made just now, by another build-mem",
+            plan.label
+        ))
+        .help("wait for its end, or choose another `--label`"));
     }
     Ok(out_dir)
 }
@@ -393,17 +401,6 @@ fn make_leaf(plan: &mut Plan) -> Option<Leaf> {
             None
         }
     }
-}
-
-fn create(out_dir: &OutDir, file: RunFile, label: &str) -> Result<File, Problem> {
-    out_dir.create_file(file, label).map_err(|error| {
-        Problem::new(format!(
-            "cannot make `{}`",
-            out_dir.path_of(file, label).display()
-        ))
-        .because(error)
-        .help("choose another output folder with `--out-dir`")
-    })
 }
 
 fn clone(file: &File) -> Result<File, Problem> {

@@ -79,10 +79,8 @@ impl Terminal {
             return;
         }
         // Held while the build's output is written, which may take as long as it likes.
-        let mut screen = match self.screen.try_lock() {
-            Ok(screen) => screen,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => return,
+        let Some(mut screen) = self.try_lock() else {
+            return;
         };
         let is_shown = if text.is_empty() {
             !screen.drawn
@@ -122,9 +120,12 @@ impl Terminal {
 
     /// Erases the status line for good; from here on the caller may write to stderr by itself.
     ///
-    /// Returns whether the cursor is at the start of a line. If not, the build's last line has no newline.
+    /// Returns whether the cursor is at the start of a line. If not, the build's last line has no newline, or
+    /// it is still being written to a stderr that takes nothing.
     pub fn finish(&self) -> bool {
-        let mut screen = self.lock();
+        let Some(mut screen) = self.try_lock() else {
+            return false;
+        };
         screen.text.clear();
         if screen.drawn {
             screen.drawn = false;
@@ -142,6 +143,15 @@ impl Terminal {
     fn lock(&self) -> MutexGuard<'_, Screen> {
         // A writer that panicked has left at worst a wrong idea of the cursor.
         self.screen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Nothing while somebody waits for a stderr that takes nothing.
+    fn try_lock(&self) -> Option<MutexGuard<'_, Screen>> {
+        match self.screen.try_lock() {
+            Ok(screen) => Some(screen),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 
     /// The line as it fits: the last column stays free, since a terminal that wraps there can't be erased.

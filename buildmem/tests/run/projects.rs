@@ -1,8 +1,9 @@
 //! A project's config: clearing before the build, verifying after it, and `init`.
 
-use std::os::unix::fs::symlink;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 
-use crate::tool::Project;
+use crate::tool::{Project, Running};
 
 const CONFIG: &str = "[build]\ncommand = 'ls out stale > seen 2>&1; mkdir -p out && echo made > out/artifact'\n\
     [clear]\npaths = ['out', 'stale', 'link', 'not-there']\n\
@@ -65,6 +66,36 @@ fn an_earlier_run_is_replaced_with_force() {
             .read(".build-mem/result-x.json")
             .contains(r#""verdict": "build-failed""#)
     );
+}
+
+#[test]
+#[ignore = "needs root and eBPF: cargo xtask test"]
+fn a_build_that_cannot_start_replaces_no_earlier_run() {
+    let project = Project::new();
+    assert_eq!(project.measured(["true"]).code(), 0);
+    let script = project.write("script", "#!/no/such/interpreter\n");
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    let before = project.contents();
+    let ran = project.ran(["run", "--label", "x", "--force", "--", "./script"]);
+    assert_eq!(ran.code(), 127, "{}", ran.stderr());
+    assert!(project.contents() == before, "{}", ran.stderr());
+}
+
+#[test]
+#[ignore = "needs root and eBPF: cargo xtask test"]
+fn a_run_that_is_under_way_is_not_replaced() {
+    let project = Project::new();
+    let script = "echo > started; while [ ! -e end ]; do sleep 0.02; done";
+    let mut running =
+        Running::start(&mut project.tool(["run", "--label", "x", "--", "sh", "-c", script]));
+    running.wait_for(&project.path("started"));
+    let other = project.ran(["run", "--label", "x", "--force", "--", "true"]);
+    assert_eq!(other.code(), 125);
+    assert!(other.stderr().contains("just now"), "{}", other.stderr());
+    project.write("end", "");
+    let ran = running.end();
+    assert_eq!(ran.code(), 0, "{}", ran.stderr());
+    assert!(ran.report().headline.complete);
 }
 
 #[test]

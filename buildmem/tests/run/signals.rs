@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use buildmem::report::{Report, Verdict};
-use nix::sys::signal::{Signal, killpg};
+use nix::sys::signal::{Signal, kill, killpg};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 use crate::tool::{
@@ -132,6 +132,64 @@ fn ctrl_c_in_a_terminal_interrupts_the_build_once() {
     let report: Report = serde_json::from_str(&project.read(".build-mem/result-x.json")).unwrap();
     assert_eq!(report.verdict, Verdict::Interrupted);
     assert!(report.duration_s < 15.0);
+}
+
+#[test]
+#[ignore = "needs root and eBPF: cargo xtask test"]
+fn a_signal_ends_the_wait_for_a_stdout_that_takes_nothing_and_the_result_is_there() {
+    let project = Project::new();
+    // More than our stdout takes, and no more than the build's takes besides.
+    let script = "head -c 100000 /dev/zero; echo $$ > written";
+    let child = project
+        .tool(["run", "--label", "x", "--", "sh", "-c", script])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut child = LeftBehindChild(child);
+    let wait_until = |what: &str, mut is_so: Box<dyn FnMut() -> bool + '_>| {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !is_so() {
+            assert!(Instant::now() < deadline, "{what} never came");
+            thread::sleep(Duration::from_millis(20));
+        }
+    };
+    let written = project.path("written");
+    let build = || {
+        fs::read_to_string(&written)
+            .ok()?
+            .trim()
+            .parse::<u32>()
+            .ok()
+    };
+    wait_until(
+        "the build's end",
+        Box::new(|| build().is_some_and(|build| !is_alive(build))),
+    );
+    thread::sleep(Duration::from_millis(300));
+    let result = project.path(".build-mem/result-x.json");
+    assert!(!result.exists(), "it does not wait");
+
+    let interrupt = |child: &LeftBehindChild| kill(nix_pid(child.0.id()), Signal::SIGINT).unwrap();
+    interrupt(&child);
+    let report = || serde_json::from_slice::<Report>(&fs::read(&result).ok()?).ok();
+    wait_until("the result", Box::new(|| report().is_some()));
+    let report = report().unwrap();
+    assert_eq!(report.verdict, Verdict::Pass);
+    assert!(
+        report.notes.iter().any(|note| note.what == "build output"),
+        "{:?}",
+        report.notes
+    );
+    // It waits with the result line now.
+    wait_until(
+        "the end",
+        Box::new(|| {
+            interrupt(&child);
+            child.0.try_wait().unwrap().is_some()
+        }),
+    );
 }
 
 struct LeftBehindChild(std::process::Child);

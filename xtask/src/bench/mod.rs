@@ -176,7 +176,6 @@ fn measure(workload: &Workload, root: &Path, pairs: usize) -> anyhow::Result<Out
                 &r["peak"]["composition"]["unattributed"],
                 &r["peak"]["cgroup_bytes"],
             )
-            .map(f64::abs)
         }),
     })
 }
@@ -373,7 +372,7 @@ fn table(outcomes: &[Outcome], form: Form) -> String {
             ),
             lost.to_string(),
             percent(capture.median),
-            percent(unattributed.median),
+            unattributed.in_percent(),
         ]);
     }
     let legend = outcomes.iter().map(|outcome| match form {

@@ -32,6 +32,13 @@ impl Spread {
             greatest,
         }
     }
+
+    /// Of shares of a whole: `-62.7 % (-65.8…-2.0)`.
+    pub fn in_percent(&self) -> String {
+        let [median, least, greatest] =
+            [self.median, self.least, self.greatest].map(|share| share * 100.0);
+        format!("{median:.1} % ({least:.1}…{greatest:.1})")
+    }
 }
 
 /// `1.004 (0.98…1.02)`.
