@@ -86,6 +86,8 @@ pub struct Offsets {
     pub task_thread_pid: u32,
     /// `task_struct.exit_code`.
     pub task_exit_code: u32,
+    /// `task_struct.start_boottime`: nanoseconds.
+    pub task_start_boottime: u32,
     /// `signal_struct.live`: threads that have not begun to exit.
     pub signal_live: u32,
     /// `signal_struct.maxrss`, in pages.

@@ -14,18 +14,42 @@ use crate::maps::{EXEC_SCRATCH, ExecScratch, RECORDS, Tracked, count_lost, heade
 /// the only one and has become the leader.
 #[raw_tracepoint(tracepoint = "sched_process_exec")]
 pub fn process_execed(context: RawTracePointContext) -> i32 {
-    let task = Task::from_argument(&context, 0);
+    report(&context, 0);
+    0
+}
+
+/// The second copy: see the crate's documentation.
+#[raw_tracepoint(tracepoint = "sched_process_exec")]
+pub fn process_execed_2(context: RawTracePointContext) -> i32 {
+    report(&context, 1);
+    0
+}
+
+/// The third copy.
+#[raw_tracepoint(tracepoint = "sched_process_exec")]
+pub fn process_execed_3(context: RawTracePointContext) -> i32 {
+    report(&context, 2);
+    0
+}
+
+/// `slot` is the copy's own in [`EXEC_SCRATCH`].
+#[inline(always)]
+fn report(context: &RawTracePointContext, slot: u32) {
+    let task = Task::from_argument(context, 0);
     let tgid = task.tgid();
     let Some(tracked) = Tracked::find_for_exec(tgid) else {
-        return 0;
+        return;
     };
-    let Some(scratch) = EXEC_SCRATCH.get_ptr_mut(0) else {
-        return 0;
+    let mm = task.mm();
+    if tracked.exec_mm == mm.address() {
+        return;
+    }
+    let Some(scratch) = EXEC_SCRATCH.get_ptr_mut(slot) else {
+        return;
     };
-    // SAFETY: a map's value stays valid until the program returns, and this one is the CPU's own.
+    // SAFETY: a map's value stays valid until the program returns, and this one is the CPU's and the copy's own.
     let scratch = unsafe { &mut *scratch };
 
-    let mm = task.mm();
     let arg_start = mm.arg_start();
     let argv_bytes = mm.arg_end().saturating_sub(arg_start);
     scratch.record = ExecRecord {
@@ -36,13 +60,14 @@ pub fn process_execed(context: RawTracePointContext) -> i32 {
         argv_len: 0,
         reserved: 0,
     };
+    tracked.exec_mm = mm.address();
     tracked.flags = flag::EXECED;
     tracked.exec_maxrss_pages = scratch.record.signal_maxrss_pages;
 
     let wanted = bounded(argv_bytes);
     if argv_bytes > wanted {
         debug!(
-            &context,
+            context,
             "process {} has a command line of {} bytes, of which {} are kept",
             tracked.pid,
             argv_bytes,
@@ -60,7 +85,7 @@ pub fn process_execed(context: RawTracePointContext) -> i32 {
     let argv_len = if failed {
         count_lost(lost::ARGV_UNREADABLE);
         debug!(
-            &context,
+            context,
             "the command line of process {} cannot be read", tracked.pid
         );
         0
@@ -68,9 +93,8 @@ pub fn process_execed(context: RawTracePointContext) -> i32 {
         wanted
     };
     scratch.record.argv_len = argv_len as u32;
-    trace!(&context, "process {} called exec", tracked.pid);
+    trace!(context, "process {} called exec", tracked.pid);
     output(scratch, argv_len);
-    0
 }
 
 /// At most [`ARGV_CAPACITY`].

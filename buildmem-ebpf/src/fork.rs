@@ -12,18 +12,42 @@ use crate::maps::{SEED, TRACKED, Tracked, count_lost, header, submit};
 /// run yet, so nothing that it does is missed.
 #[raw_tracepoint(tracepoint = "sched_process_fork")]
 pub fn process_forked(context: RawTracePointContext) -> i32 {
-    let parent = Task::from_argument(&context, 0);
-    let child = Task::from_argument(&context, 1);
+    report(&context);
+    0
+}
+
+/// The second copy: see the crate's documentation.
+#[raw_tracepoint(tracepoint = "sched_process_fork")]
+pub fn process_forked_2(context: RawTracePointContext) -> i32 {
+    report(&context);
+    0
+}
+
+/// The third copy.
+#[raw_tracepoint(tracepoint = "sched_process_fork")]
+pub fn process_forked_3(context: RawTracePointContext) -> i32 {
+    report(&context);
+    0
+}
+
+#[inline(always)]
+fn report(context: &RawTracePointContext) {
+    let parent = Task::from_argument(context, 0);
+    let child = Task::from_argument(context, 1);
     let parent_tgid = parent.tgid();
     let parent_pid = match Tracked::find(parent_tgid) {
         Some(tracked) => tracked.pid,
         None if is_seed(parent) => parent.group_leader().tid_for_profiler(),
-        None => return 0,
+        None => return,
     };
     let tgid = child.tgid();
     if tgid == parent_tgid {
         // A thread.
-        return 0;
+        return;
+    }
+    let start_boottime = child.start_boottime();
+    if Tracked::find(tgid).is_some_and(|tracked| tracked.start_boottime == start_boottime) {
+        return;
     }
 
     let flags = if child.mm() == parent.mm() {
@@ -35,26 +59,27 @@ pub fn process_forked(context: RawTracePointContext) -> i32 {
         pid: child.tid_for_profiler(),
         flags,
         exec_maxrss_pages: 0,
+        start_boottime,
+        exec_mm: 0,
     };
     let header = header(kind::FORK, flags, tgid, tracked.pid);
     if TRACKED.insert(tgid, tracked, 0).is_err() {
         count_lost(lost::TRACKED_FULL);
-        warn!(&context, "no room to track process {}", header.pid);
-        return 0;
+        warn!(context, "no room to track process {}", header.pid);
+        return;
     }
     if header.pid == 0 {
         debug!(
-            &context,
+            context,
             "process {} is not visible in the profiler's PID namespace", tgid
         );
     }
-    trace!(&context, "process {} forked {}", parent_pid, header.pid);
+    trace!(context, "process {} forked {}", parent_pid, header.pid);
     submit(ForkRecord {
         header,
         parent_tgid,
         parent_pid,
     });
-    0
 }
 
 /// Whether this is the thread of the profiler that is about to start the build.

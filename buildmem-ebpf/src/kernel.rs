@@ -136,6 +136,12 @@ impl Task {
         read(self.0, offset!(task_group_leader))
     }
 
+    /// When the thread was made, in nanoseconds since boot: tells two processes of one number apart.
+    #[inline(always)]
+    pub fn start_boottime(self) -> u64 {
+        read(self.0, offset!(task_start_boottime))
+    }
+
     /// The thread's number in the profiler's PID namespace, 0 where it is not visible there.
     #[inline(always)]
     pub fn tid_for_profiler(self) -> u32 {
@@ -194,6 +200,12 @@ impl Signal {
 }
 
 impl Mm {
+    /// Where it is, which no other one is at the same time.
+    #[inline(always)]
+    pub fn address(self) -> u64 {
+        self.0.addr() as u64
+    }
+
     #[inline(always)]
     pub fn is_null(self) -> bool {
         self.0.is_null()

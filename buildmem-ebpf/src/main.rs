@@ -1,6 +1,13 @@
 //! build-mem's eBPF programs. Each hook has a file; it filters, reads, submits, and counts what was lost.
 //! No policy is decided here: what a record means is user space's business.
 //!
+//! Fork, exec and exit have three copies of the same program on the same tracepoint, of which only the first
+//! usually finds something to do. The kernel skips a program that is already running on the CPU, and since
+//! tracepoints no longer switch preemption off (commit a46023d5616e of 2026; seen on 7.2) that happens whenever
+//! a task that is in the program is preempted by one that comes to the same tracepoint: the next copy does its
+//! work then. So each program first looks whether what happened was already reported. All three skipped at once
+//! takes three preempted tasks on one CPU.
+//!
 //! Built by `cargo xtask ebpf`, which also says why a toolchain of its own is needed.
 
 #![no_std]

@@ -25,10 +25,10 @@ pub static SEED: Array<u32> = Array::with_max_entries(1, 0);
 #[map]
 pub static LOST: PerCpuArray<u64> = PerCpuArray::with_max_entries(lost::SLOTS, 0);
 
-/// Where an exec record is put together: it is too large for the stack. A program is not run again on a CPU
-/// before it is done there, so nobody else writes to it.
+/// Where an exec record is put together: it is too large for the stack. Each copy of the exec program has a
+/// slot of its own, and is not run again on a CPU before it is done there, so nobody else writes to it.
 #[map]
-pub static EXEC_SCRATCH: PerCpuArray<ExecScratch> = PerCpuArray::with_max_entries(1, 0);
+pub static EXEC_SCRATCH: PerCpuArray<ExecScratch> = PerCpuArray::with_max_entries(3, 0);
 
 /// What is kept of a process of the build.
 #[repr(C)]
@@ -39,6 +39,11 @@ pub struct Tracked {
     pub flags: u32,
     /// `signal->maxrss` in pages as it stood at the last exec.
     pub exec_maxrss_pages: u64,
+    /// `task->start_boottime`: whose fork was reported.
+    pub start_boottime: u64,
+    /// Address of the `mm_struct` whose exec was reported; 0 without one. The next exec has another one, since
+    /// it is made while this one is in use.
+    pub exec_mm: u64,
 }
 
 /// An exec record with the command line behind it.
@@ -93,6 +98,9 @@ pub fn submit<T: 'static>(record: T) {
 }
 
 /// Counts one thing that user space does not get, in a slot of [`lost`].
+///
+/// Not atomic, for which rustc has nothing on this target: two losses on one CPU can be counted as one where
+/// one program is preempted by another right here. There is no loss that is not counted at all.
 #[inline(always)]
 pub fn count_lost(slot: u32) {
     if let Some(count) = LOST.get_ptr_mut(slot) {

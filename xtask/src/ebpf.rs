@@ -15,6 +15,7 @@ use std::process::Command;
 use anyhow::{Context as _, bail, ensure};
 
 use crate::project_root;
+use crate::run::{execute, install, is_root, output};
 
 /// Options of `cargo xtask ebpf`.
 #[derive(clap::Args)]
@@ -83,15 +84,8 @@ enum ToolchainKind {
 impl Toolchain {
     /// The machine's toolchain; installs Debian's where it may.
     fn find() -> anyhow::Result<Self> {
-        if !Path::new(DEBIAN_CORE).exists() && is_root()? && has_apt_packages() {
-            println!("installing {}", DEBIAN_PACKAGES.join(" "));
-            let install = ["install", "--yes", "--no-install-recommends"];
-            execute(
-                Command::new("apt-get")
-                    .args(install)
-                    .args(DEBIAN_PACKAGES)
-                    .env("DEBIAN_FRONTEND", "noninteractive"),
-            )?;
+        if !Path::new(DEBIAN_CORE).exists() && is_root() && has_apt_packages() {
+            install(&DEBIAN_PACKAGES)?;
         }
         let kind = if Path::new(DEBIAN_CORE).exists() {
             ToolchainKind::Debian
@@ -316,37 +310,6 @@ fn nightly_strip() -> anyhow::Result<PathBuf> {
     }
 }
 
-fn is_root() -> anyhow::Result<bool> {
-    Ok(output(Command::new("id").arg("-u"))? == "0")
-}
-
 fn has_apt_packages() -> bool {
     output(Command::new("apt-cache").arg("show").args(DEBIAN_PACKAGES)).is_ok()
-}
-
-/// Runs a command to its successful end.
-fn execute(command: &mut Command) -> anyhow::Result<()> {
-    let status = command
-        .status()
-        .with_context(|| format!("cannot run {}", command.get_program().display()))?;
-    ensure!(
-        status.success(),
-        "{} failed: {status}",
-        command.get_program().display()
-    );
-    Ok(())
-}
-
-/// What a command prints, without the line break at its end.
-fn output(command: &mut Command) -> anyhow::Result<String> {
-    let output = command
-        .output()
-        .with_context(|| format!("cannot run {}", command.get_program().display()))?;
-    ensure!(
-        output.status.success(),
-        "{} failed: {}",
-        command.get_program().display(),
-        output.status
-    );
-    Ok(String::from_utf8(output.stdout)?.trim_end().to_owned())
 }

@@ -4,7 +4,9 @@ mod bench;
 mod demo;
 mod ebpf;
 mod run;
+mod table;
 mod test;
+mod vm;
 
 use std::path::Path;
 
@@ -27,6 +29,8 @@ enum Command {
     Bench(bench::Arguments),
     /// Run all tests, installing what they need
     Test(test::Arguments),
+    /// Run the end-to-end tests on other kernels, in virtual machines
+    Vm(vm::Arguments),
     /// Build the eBPF programs into the object that build-mem embeds
     Ebpf(ebpf::Arguments),
 }
@@ -36,6 +40,7 @@ fn main() -> anyhow::Result<()> {
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Demo => demo::run(),
         Command::Test(arguments) => test::run(&arguments),
+        Command::Vm(arguments) => vm::run(&arguments),
         Command::Ebpf(arguments) => ebpf::run(&arguments),
     }
 }

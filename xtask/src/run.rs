@@ -15,6 +15,21 @@ pub fn execute(command: &mut Command) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What a command prints, without the line break at its end. Its stderr is shown when it fails.
+pub fn output(command: &mut Command) -> anyhow::Result<String> {
+    let shown = show(command);
+    let output = command
+        .output()
+        .with_context(|| format!("cannot run `{shown}`"))?;
+    ensure!(
+        output.status.success(),
+        "`{shown}` failed: {}\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(String::from_utf8(output.stdout)?.trim_end().to_owned())
+}
+
 /// Whether a program is found on PATH.
 pub fn has(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();

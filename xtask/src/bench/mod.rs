@@ -1,5 +1,6 @@
-//! `cargo xtask bench`: what build-mem costs a build, and how well it sees. Bare and measured runs alternate, so
-//! that whatever else the machine does falls on both; figures are medians of the pairs.
+//! `cargo xtask bench`: what build-mem costs a build, and how well it sees. A round is a measured run between or
+//! beside two bare ones, so that whatever else the machine does falls on both; figures are medians of the rounds. The
+//! two bare runs of a round against each other are the control: what they differ by is the machine, not build-mem.
 
 mod statistics;
 mod strace;
@@ -17,6 +18,7 @@ use serde_json::Value;
 
 use crate::project_root;
 use crate::run::{execute, has, install, is_root};
+use crate::table;
 use statistics::Spread;
 use workload::{NAMES, Workload};
 
@@ -26,7 +28,7 @@ pub struct Arguments {
     /// Which builds, separated by commas
     #[arg(long, value_delimiter = ',', default_values_t = NAMES.map(str::to_owned))]
     workload: Vec<String>,
-    /// Pairs of runs, bare and measured
+    /// Rounds: a measured run and two bare ones each
     #[arg(long, default_value_t = 5)]
     runs: usize,
     /// A smoke run of `storm` and `c`, which fails when a process is missed or build-mem takes too much
@@ -42,13 +44,19 @@ const MOST_RESIDENT: u64 = 12 << 20;
 /// The most CPU time that it may take, as a share of one core over the build's duration.
 const MOST_CPU: f64 = 0.02;
 
+/// Which of a round's three runs is the measured one, round by round: as often the first as the last.
+const MEASURED_TURNS: [usize; 4] = [1, 0, 1, 2];
+
 /// What was measured of one workload.
 struct Outcome {
     name: &'static str,
     what: String,
-    pairs: usize,
+    rounds: usize,
     bare_wall_s: Spread,
     wall_ratio: Spread,
+    best_ratio: f64,
+    control: Spread,
+    best_control: f64,
     cpu_ratio: Spread,
     tool_cpu: Spread,
     sampler_cpu: Spread,
@@ -60,11 +68,11 @@ struct Outcome {
     unattributed: Spread,
 }
 
-/// One run of a build.
-struct Run {
+/// What a run of a build took.
+#[derive(Clone, Copy)]
+struct Cost {
     wall_s: f64,
     cpu_s: f64,
-    result: Option<Value>,
 }
 
 /// Runs the benchmark.
@@ -106,64 +114,83 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     } else {
         workload.iter().map(String::as_str).collect()
     };
-    let pairs = if *quick { 1 } else { *runs };
-    ensure!(pairs > 0, "at least one pair of runs is needed");
+    let rounds = if *quick { 1 } else { *runs };
+    ensure!(rounds > 0, "at least one round is needed");
     let mut outcomes = Vec::new();
     for name in names {
         let workload = Workload::prepare(name, root, &scratch, *quick)?;
-        outcomes.push(measure(&workload, root, pairs)?);
+        outcomes.push(measure(&workload, root, rounds)?);
     }
     let host = host()?;
-    print!("\n{host}\n\n{}", table(&outcomes, Form::Terminal));
+    print!("\n{host}\n\n{}", table_of(&outcomes, Form::Terminal));
     if let Some(file) = markdown {
-        let text = format!("{host}\n\n{}", table(&outcomes, Form::Markdown));
+        let text = format!("{host}\n\n{}", table_of(&outcomes, Form::Markdown));
         fs::write(file, text).with_context(|| format!("cannot write `{}`", file.display()))?;
     }
     if *quick { check(&outcomes) } else { Ok(()) }
 }
 
-fn measure(workload: &Workload, root: &Path, pairs: usize) -> anyhow::Result<Outcome> {
+fn measure(workload: &Workload, root: &Path, rounds: usize) -> anyhow::Result<Outcome> {
     let build_mem = root.join("target/release/build-mem");
     // The first run warms the page cache, and counts.
     eprintln!("{}: counting processes with strace", workload.name);
     workload.clean()?;
     let made = count_processes(workload)?;
     let (mut bare, mut measured) = (Vec::new(), Vec::new());
-    for pair in 1..=pairs {
-        eprintln!("{}: pair {pair} of {pairs}", workload.name);
-        // Who goes first alternates, too.
-        for measure in [pair % 2 == 0, pair % 2 == 1] {
+    for round in 0..rounds {
+        eprintln!("{}: round {} of {rounds}", workload.name, round + 1);
+        let mut of_round = Vec::new();
+        for turn in 0..3 {
             workload.clean()?;
-            if measure {
+            // Whose turn it is changes: a machine that becomes slower is on nobody's side.
+            if turn == MEASURED_TURNS[round % MEASURED_TURNS.len()] {
                 measured.push(run_measured(workload, &build_mem)?);
             } else {
-                bare.push(run_bare(workload)?);
+                of_round.push(run_bare(workload)?);
             }
         }
+        let [first, second] = of_round.as_slice() else {
+            unreachable!("a round has three turns, one of them measured")
+        };
+        bare.push((*first, *second));
     }
-    let results: Vec<&Value> = measured
-        .iter()
-        .filter_map(|run| run.result.as_ref())
-        .collect();
     let of = |figure: &dyn Fn(&Value) -> Option<f64>| {
-        Spread::of(results.iter().filter_map(|result| figure(result)))
+        Spread::of(measured.iter().filter_map(|(_, result)| figure(result)))
+    };
+    let ratio = |figure: &dyn Fn(&Cost) -> f64| {
+        Spread::of(
+            bare.iter()
+                .zip(&measured)
+                .map(|((first, second), (run, _))| {
+                    figure(run) / f64::midpoint(figure(first), figure(second))
+                }),
+        )
     };
     let number = |value: &Value| value.as_f64();
     let share = |part: &Value, whole: &Value| Some(number(part)? / number(whole)?);
     let most = |figure: &dyn Fn(&Value) -> Option<u64>| {
-        results
+        measured
             .iter()
-            .filter_map(|result| figure(result))
+            .filter_map(|(_, result)| figure(result))
             .max()
             .unwrap_or_default()
     };
+    let best_first = best(bare.iter().map(|(first, _)| first));
+    let best_second = best(bare.iter().map(|(_, second)| second));
     Ok(Outcome {
         name: workload.name,
         what: workload.what.clone(),
-        pairs,
-        bare_wall_s: Spread::of(bare.iter().map(|run| run.wall_s)),
-        wall_ratio: Spread::of(bare.iter().zip(&measured).map(|(b, m)| m.wall_s / b.wall_s)),
-        cpu_ratio: Spread::of(bare.iter().zip(&measured).map(|(b, m)| m.cpu_s / b.cpu_s)),
+        rounds,
+        best_ratio: best(measured.iter().map(|(run, _)| run))
+            / f64::midpoint(best_first, best_second),
+        best_control: best_second / best_first,
+        bare_wall_s: Spread::of(bare.iter().flat_map(|(a, b)| [a.wall_s, b.wall_s])),
+        wall_ratio: ratio(&|cost| cost.wall_s),
+        control: Spread::of(
+            bare.iter()
+                .map(|(first, second)| second.wall_s / first.wall_s),
+        ),
+        cpu_ratio: ratio(&|cost| cost.cpu_s),
         tool_cpu: of(&|r| share(&r["profiler"]["total_cpu_s"], &r["duration_s"])),
         sampler_cpu: of(&|r| share(&r["profiler"]["sampler_cpu_s"], &r["duration_s"])),
         tool_resident: most(&|r| r["profiler"]["peak_rss_bytes"].as_u64()),
@@ -178,6 +205,11 @@ fn measure(workload: &Workload, root: &Path, pairs: usize) -> anyhow::Result<Out
             )
         }),
     })
+}
+
+/// The least wall time, which whatever else the machine did has disturbed least.
+fn best<'a>(runs: impl Iterator<Item = &'a Cost>) -> f64 {
+    runs.map(|run| run.wall_s).fold(f64::INFINITY, f64::min)
 }
 
 /// Processes that the build makes, the first included, as strace sees them.
@@ -210,14 +242,14 @@ fn count_processes(workload: &Workload) -> anyhow::Result<Option<u64>> {
     ))
 }
 
-fn run_bare(workload: &Workload) -> anyhow::Result<Run> {
+fn run_bare(workload: &Workload) -> anyhow::Result<Cost> {
     let [program, arguments @ ..] = workload.command.as_slice() else {
         bail!("an empty command")
     };
     timed(Command::new(program).args(arguments), workload)
 }
 
-fn run_measured(workload: &Workload, build_mem: &Path) -> anyhow::Result<Run> {
+fn run_measured(workload: &Workload, build_mem: &Path) -> anyhow::Result<(Cost, Value)> {
     let out_dir = workload.folder.join(".build-mem");
     let mut command = Command::new(build_mem);
     command
@@ -233,13 +265,13 @@ fn run_measured(workload: &Workload, build_mem: &Path) -> anyhow::Result<Run> {
         .arg(&out_dir)
         .arg("--")
         .args(&workload.command);
-    let mut run = timed(&mut command, workload)?;
+    let cost = timed(&mut command, workload)?;
     let result = fs::read(out_dir.join("result-bench.json")).context("build-mem left no result")?;
-    run.result = Some(serde_json::from_slice(&result).context("the result is not JSON")?);
-    Ok(run)
+    let result = serde_json::from_slice(&result).context("the result is not JSON")?;
+    Ok((cost, result))
 }
 
-fn timed(command: &mut Command, workload: &Workload) -> anyhow::Result<Run> {
+fn timed(command: &mut Command, workload: &Workload) -> anyhow::Result<Cost> {
     let cpu_before = cpu_of_children()?;
     let started = Instant::now();
     let status = command
@@ -251,10 +283,9 @@ fn timed(command: &mut Command, workload: &Workload) -> anyhow::Result<Run> {
         .with_context(|| format!("cannot run `{}`", workload.name))?;
     let wall_s = started.elapsed().as_secs_f64();
     ensure!(status.success(), "`{}` failed: {status}", workload.name);
-    Ok(Run {
+    Ok(Cost {
         wall_s,
         cpu_s: cpu_of_children()? - cpu_before,
-        result: None,
     })
 }
 
@@ -323,12 +354,15 @@ fn mebibytes(bytes: u64) -> String {
     format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
 }
 
-fn table(outcomes: &[Outcome], form: Form) -> String {
+fn table_of(outcomes: &[Outcome], form: Form) -> String {
     let heading = [
         "build",
-        "pairs",
+        "rounds",
         "bare wall",
         "wall ratio",
+        "best to best",
+        "bare again",
+        "best again",
         "CPU ratio",
         "tool CPU",
         "sampler",
@@ -343,9 +377,12 @@ fn table(outcomes: &[Outcome], form: Form) -> String {
         let Outcome {
             name,
             what: _,
-            pairs,
+            rounds,
             bare_wall_s,
             wall_ratio,
+            best_ratio,
+            control,
+            best_control,
             cpu_ratio,
             tool_cpu,
             sampler_cpu,
@@ -359,9 +396,12 @@ fn table(outcomes: &[Outcome], form: Form) -> String {
         let percent = |share: f64| format!("{:.1} %", share * 100.0);
         rows.push(vec![
             (*name).to_owned(),
-            pairs.to_string(),
+            rounds.to_string(),
             format!("{:.1} s", bare_wall_s.median),
             wall_ratio.to_string(),
+            format!("{best_ratio:.3}"),
+            control.to_string(),
+            format!("{best_control:.3}"),
             cpu_ratio.to_string(),
             percent(tool_cpu.median),
             percent(sampler_cpu.median),
@@ -381,7 +421,7 @@ fn table(outcomes: &[Outcome], form: Form) -> String {
     });
     let legend: String = legend.collect();
     match form {
-        Form::Terminal => statistics::aligned(&rows) + "\n" + &legend,
-        Form::Markdown => statistics::markdown(&rows) + "\n" + &legend,
+        Form::Terminal => table::aligned(&rows) + "\n" + &legend,
+        Form::Markdown => table::markdown(&rows) + "\n" + &legend,
     }
 }

@@ -1,14 +1,35 @@
-//! Medians with their spread, and tables.
+//! Medians with their spread.
 
 use std::fmt;
 
-/// The median of some figures, with the least and the greatest.
+/// The median of some figures, with the least and the greatest, and with the interval that holds the true median with
+/// a confidence of at least 95 %, whatever the figures' distribution is: that between two of the ordered figures.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Spread {
     /// The middle one; of an even number, the mean of the two in the middle. NaN of none.
     pub median: f64,
     least: f64,
     greatest: f64,
+    /// `None` of fewer than six figures, of which no interval is that sure.
+    interval: Option<(f64, f64)>,
+}
+
+/// How many of `count` ordered figures may be left out at either end so that the rest still hold the true median with
+/// a confidence of 95 %: each figure is as likely above it as below.
+fn outside(count: usize) -> Option<usize> {
+    let count = u32::try_from(count).ok()?;
+    // The chance that exactly `k` of the figures are below it; both ends are left out.
+    let mut chance = 0.5_f64.powf(f64::from(count));
+    let mut wrong = 2.0 * chance;
+    let mut left_out = None;
+    let mut k = 0;
+    while wrong <= 0.05 {
+        left_out = usize::try_from(k).ok();
+        chance *= f64::from(count - k) / f64::from(k + 1);
+        wrong += 2.0 * chance;
+        k += 1;
+    }
+    left_out
 }
 
 impl Spread {
@@ -26,10 +47,13 @@ impl Spread {
         };
         let least = figures.first().copied().unwrap_or(f64::NAN);
         let greatest = figures.last().copied().unwrap_or(f64::NAN);
+        let interval =
+            outside(figures.len()).map(|out| (figures[out], figures[figures.len() - 1 - out]));
         Self {
             median,
             least,
             greatest,
+            interval,
         }
     }
 
@@ -41,62 +65,20 @@ impl Spread {
     }
 }
 
-/// `1.004 (0.98…1.02)`.
+/// `1.004 [0.995…1.012]`, with the interval of the median; of few figures `1.004 (0.98…1.02)`, least and greatest.
 impl fmt::Display for Spread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{:.3} ({:.2}…{:.2})",
-            self.median, self.least, self.greatest
-        )
-    }
-}
-
-/// Rows with their columns below each other, the first column to the left, the others to the right.
-pub fn aligned(rows: &[Vec<String>]) -> String {
-    let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
-    let width = |column: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(column));
-        cells
-            .map(|cell| cell.chars().count())
-            .max()
-            .unwrap_or_default()
-    };
-    let widths: Vec<usize> = (0..columns).map(width).collect();
-    let mut text = String::new();
-    for row in rows {
-        let mut line = String::new();
-        for (column, cell) in row.iter().enumerate() {
-            let padding = " ".repeat(widths[column] - cell.chars().count());
-            let parts = if column == 0 {
-                [cell, "", &padding]
-            } else {
-                ["  ", &padding, cell]
-            };
-            line.extend(parts);
-        }
-        text += line.trim_end();
-        text += "\n";
-    }
-    text
-}
-
-/// Rows as a Markdown table, the first one its heading.
-pub fn markdown(rows: &[Vec<String>]) -> String {
-    let line = |row: &Vec<String>| format!("| {} |\n", row.join(" | "));
-    let mut text = String::new();
-    for (index, row) in rows.iter().enumerate() {
-        text += &line(row);
-        if index == 0 {
-            let rule = |column| if column == 0 { "---" } else { "---:" };
-            text += &line(
-                &(0..row.len())
-                    .map(|column| rule(column).to_owned())
-                    .collect(),
-            );
+        let Self {
+            median,
+            least,
+            greatest,
+            interval,
+        } = self;
+        match interval {
+            Some((from, to)) => write!(f, "{median:.3} [{from:.3}…{to:.3}]"),
+            None => write!(f, "{median:.3} ({least:.2}…{greatest:.2})"),
         }
     }
-    text
 }
 
 #[cfg(test)]
@@ -111,12 +93,14 @@ mod tests {
     }
 
     #[test]
-    fn tables_are_aligned() {
-        let rows = [["a", "long"], ["bb", "1"]].map(|row| row.map(str::to_owned).to_vec());
-        assert_eq!(aligned(&rows), "a   long\nbb     1\n");
+    fn the_median_is_known_to_lie_between_two_figures() {
+        // Of six, all above or all below has a chance of 1 in 32; of twenty, the sixth to the fifteenth (as any table
+        // of the sign test has it).
         assert_eq!(
-            markdown(&rows),
-            "| a | long |\n| --- | ---: |\n| bb | 1 |\n"
+            [5, 6, 8, 9, 20].map(outside),
+            [None, Some(0), Some(0), Some(1), Some(5)]
         );
+        let figures = (1..=9).map(f64::from);
+        assert_eq!(Spread::of(figures).to_string(), "5.000 [2.000…8.000]");
     }
 }

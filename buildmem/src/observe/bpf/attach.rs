@@ -44,7 +44,8 @@ pub struct Tracker {
     records: RingBuf<MapData>,
     seed: Array<MapData, u32>,
     lost: PerCpuArray<MapData, u64>,
-    programs: Vec<Program>,
+    /// One entry a hook, with its copies.
+    programs: Vec<Vec<Program>>,
     logger: Option<EbpfLogger<&'static dyn log::Log>>,
     context: DecodeContext,
     undecodable: u64,
@@ -57,6 +58,8 @@ pub struct LostCount {
     pub source: &'static str,
     /// How often.
     pub count: u64,
+    /// The count is an upper bound: it may be that nothing was lost.
+    pub at_most: bool,
 }
 
 impl Tracker {
@@ -140,21 +143,18 @@ impl Tracker {
             counts.push(LostCount {
                 source,
                 count: per_cpu.iter().sum(),
+                at_most: false,
             });
         }
         counts.push(LostCount {
             source: "events, because their records could not be understood",
             count: self.undecodable,
+            at_most: false,
         });
-        let mut skipped = 0;
-        for program in &self.programs {
-            skipped += skipped_runs(program.fd.as_fd()).map_err(|error| {
-                Problem::new("cannot read how often an eBPF program was skipped").because(error)
-            })?;
-        }
         counts.push(LostCount {
-            source: "runs of an eBPF program, skipped by the kernel",
-            count: skipped,
+            source: "events, because the kernel skipped an eBPF program",
+            count: self.skipped()?,
+            at_most: true,
         });
         counts.retain(|lost| lost.count > 0);
         Ok(counts)
@@ -165,6 +165,23 @@ impl Tracker {
         if let Some(logger) = &mut self.logger {
             logger.flush();
         }
+    }
+
+    /// How many events may be lost because every copy of a program was skipped: no more than the least of their
+    /// counts, each of which includes the times that another copy stepped in.
+    fn skipped(&self) -> Result<u64, Problem> {
+        let mut skipped = 0;
+        for copies in &self.programs {
+            let counts = copies
+                .iter()
+                .map(|program| skipped_runs(program.fd.as_fd()))
+                .collect::<Result<Vec<_>, _>>()
+                .map_err(|error| {
+                    Problem::new("cannot read how often an eBPF program was skipped").because(error)
+                })?;
+            skipped += counts.into_iter().min().unwrap_or_default();
+        }
+        Ok(skipped)
     }
 
     fn set_seed(&mut self, thread: u32) -> Result<(), Problem> {
@@ -192,33 +209,34 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!("buildmem.bpf.o");
 /// Where the kernel describes its types.
 const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
 
-/// The programs of [`OBJECT`], each with its tracepoint. Fork comes last: it is what brings work to the others.
+/// The programs of [`OBJECT`] by their tracepoints. Fork comes last: it is what brings work to the others.
 const HOOKS: [Hook; 5] = [
     Hook {
-        program: "process_exited",
         tracepoint: "sched_process_exit",
+        copies: &["process_exited", "process_exited_2", "process_exited_3"],
     },
     Hook {
-        program: "process_execed",
         tracepoint: "sched_process_exec",
+        copies: &["process_execed", "process_execed_2", "process_execed_3"],
     },
     Hook {
-        program: "cgroup_attached",
         tracepoint: "cgroup_attach_task",
+        copies: &["cgroup_attached"],
     },
     Hook {
-        program: "oom_victim",
         tracepoint: "mark_victim",
+        copies: &["oom_victim"],
     },
     Hook {
-        program: "process_forked",
         tracepoint: "sched_process_fork",
+        copies: &["process_forked", "process_forked_2", "process_forked_3"],
     },
 ];
 
 struct Hook {
-    program: &'static str,
     tracepoint: &'static str,
+    /// Programs that do the same: where the kernel skips one, the next one steps in.
+    copies: &'static [&'static str],
 }
 
 /// A program in the kernel.
@@ -285,16 +303,23 @@ fn loader_without_kernel_btf() -> EbpfLoader<'static> {
     loader.join().unwrap_or_default()
 }
 
-fn attach(ebpf: &mut Ebpf, hook: &Hook) -> Result<Program, Problem> {
-    let step = format!("attach to tracepoint `{}`", hook.tracepoint);
+fn attach(ebpf: &mut Ebpf, hook: &Hook) -> Result<Vec<Program>, Problem> {
+    hook.copies
+        .iter()
+        .map(|name| attach_program(ebpf, name, hook.tracepoint))
+        .collect()
+}
+
+fn attach_program(ebpf: &mut Ebpf, name: &str, tracepoint: &str) -> Result<Program, Problem> {
+    let step = format!("attach to tracepoint `{tracepoint}`");
     let explain = |error: aya::programs::ProgramError| explain(&step, &error);
     let program: &mut RawTracePoint = ebpf
-        .program_mut(hook.program)
-        .ok_or_else(|| not_in_object(hook.program))?
+        .program_mut(name)
+        .ok_or_else(|| not_in_object(name))?
         .try_into()
         .map_err(explain)?;
     program.load().map_err(explain)?;
-    let link = program.attach(hook.tracepoint).map_err(explain)?;
+    let link = program.attach(tracepoint).map_err(explain)?;
     let link = program.take_link(link).map_err(explain)?;
     let fd = program
         .fd()

@@ -1,7 +1,8 @@
 //! How often the kernel skipped an eBPF program because it was already running on that CPU.
 //!
-//! With preemption switched off around tracepoints, as in every usual kernel, it does not happen; a
-//! PREEMPT_RT kernel may do it. aya does not tell the number, hence the call by hand.
+//! It does not happen while tracepoints switch preemption off, which kernels did until 2026 (commit
+//! a46023d5616e); with a preemptible kernel after that it does. aya does not tell the number, hence the call by
+//! hand.
 
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd};

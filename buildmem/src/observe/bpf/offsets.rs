@@ -37,6 +37,7 @@ pub fn find_offsets(bytes: &[u8]) -> Result<Offsets, OffsetsError> {
         task_group_leader: task.offset("group_leader")?,
         task_thread_pid: task.offset("thread_pid")?,
         task_exit_code: task.offset("exit_code")?,
+        task_start_boottime: task.offset("start_boottime")?,
         signal_live: signal.offset("live")?,
         signal_maxrss: signal.offset("maxrss")?,
         signal_flags: signal.offset("flags")?,
@@ -477,6 +478,7 @@ mod tests {
                 ("group_leader", int, 32),
                 ("thread_pid", int, 40),
                 ("exit_code", int, 48),
+                ("start_boottime", int, 56),
             ],
         );
         let task = btf.record("", kind::PTR, 0, task, &[]);

@@ -1,0 +1,198 @@
+//! Boots a kernel under QEMU, and reads from its console how the tests went.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+
+/// How long one kernel may take: emulated, it takes some minutes.
+const PATIENCE: Duration = Duration::from_mins(25);
+
+/// What the machine has.
+const MEMORY_MIB: &str = "3072";
+const CPUS: &str = "2";
+
+/// How the tests went on one kernel.
+#[derive(Default)]
+pub struct Outcome {
+    /// `uname -r`; absent when the kernel did not come up.
+    pub release: Option<String>,
+    /// Tests passed and failed by the check that they belong to.
+    pub checks: BTreeMap<String, Check>,
+    /// The machine came to its end by itself.
+    pub complete: bool,
+}
+
+/// The tests of one part of the suite.
+#[derive(Default)]
+pub struct Check {
+    /// How many passed.
+    pub passed: usize,
+    /// Names of those that failed.
+    pub failed: Vec<String>,
+}
+
+impl Outcome {
+    /// Whether everything ran, and passed.
+    pub fn is_green(&self) -> bool {
+        self.complete
+            && !self.checks.is_empty()
+            && self.checks.values().all(|check| check.failed.is_empty())
+    }
+}
+
+/// Boots a kernel with the image, and waits for its end. `tests` are names (or parts of names) of the tests to run;
+/// all when empty. The console is kept in `log`.
+pub fn boot(
+    image: &Path,
+    initramfs: &Path,
+    disk: &Path,
+    tests: &[String],
+    log: &Path,
+) -> anyhow::Result<Outcome> {
+    let mut console =
+        File::create(log).with_context(|| format!("cannot write `{}`", log.display()))?;
+    let mut machine = Command::new("qemu-system-x86_64")
+        // The first that works.
+        .args(["-accel", "kvm", "-accel", "tcg,thread=multi"])
+        .args(["-cpu", "max", "-smp", CPUS, "-m", MEMORY_MIB])
+        .args(["-nographic", "-no-reboot", "-net", "none"])
+        .arg("-kernel")
+        .arg(image)
+        .arg("-initrd")
+        .arg(initramfs)
+        .arg("-drive")
+        .arg(format!(
+            "file={},format=raw,if=virtio,cache=unsafe",
+            disk.display()
+        ))
+        .arg("-append")
+        // Mitigations cost an emulated CPU much, and nothing here depends on them.
+        .arg(format!(
+            "console=ttyS0 quiet panic=-1 mitigations=off vm.tests={}",
+            tests.join(",")
+        ))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit())
+        .spawn()
+        .context("cannot run qemu-system-x86_64")?;
+    let stdout = machine.stdout.take().context("its console is a pipe")?;
+    let (sender, lines) = mpsc::channel();
+    thread::spawn(move || {
+        for line in BufReader::new(stdout).split(b'\n') {
+            let Ok(line) = line else { break };
+            let text = String::from_utf8_lossy(&line).trim_end().to_owned();
+            if sender.send(text).is_err() {
+                break;
+            }
+        }
+    });
+    let deadline = Instant::now() + PATIENCE;
+    let mut reader = Reader::default();
+    while let Ok(line) = lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+        writeln!(console, "{line}")?;
+        if let Some(progress) = reader.line(&line) {
+            println!("{progress}");
+        }
+    }
+    // Without output it is at its end, or out of time.
+    let _ = machine.kill();
+    machine.wait().context("cannot wait for qemu")?;
+    let outcome = reader.outcome;
+    ensure!(
+        outcome.release.is_some(),
+        "the kernel did not come up: `{}`",
+        log.display()
+    );
+    Ok(outcome)
+}
+
+/// Reads the console, line by line.
+#[derive(Default)]
+struct Reader {
+    suite: String,
+    outcome: Outcome,
+}
+
+impl Reader {
+    /// Takes in a line; gives what is worth showing.
+    fn line(&mut self, line: &str) -> Option<String> {
+        let Self { suite, outcome } = self;
+        if let Some(release) = line.strip_prefix("vm: kernel ") {
+            outcome.release = Some(release.to_owned());
+        } else if let Some(name) = line.strip_prefix("vm: suite ") {
+            name.clone_into(suite);
+        } else if line == "vm: end" {
+            outcome.complete = true;
+        } else if let Some((name, verdict)) = test_of(line) {
+            let check = match name.split_once("::") {
+                Some((module, _)) => format!("{suite}: {module}"),
+                None => suite.clone(),
+            };
+            let check = outcome.checks.entry(check).or_default();
+            if verdict == "ok" {
+                check.passed += 1;
+            } else {
+                check.failed.push(name.to_owned());
+                return Some(format!("  {suite}: {name}: {verdict}"));
+            }
+        } else if line.starts_with("test result: ") {
+            return Some(format!("  {suite}: {line}"));
+        }
+        None
+    }
+}
+
+/// `test NAME ... VERDICT` of Rust's test runner. Something may stand between the dots and the verdict: what was
+/// written to the console meanwhile.
+fn test_of(line: &str) -> Option<(&str, &str)> {
+    let (name, rest) = line.strip_prefix("test ")?.split_once(" ... ")?;
+    let verdict = ["ok", "FAILED"]
+        .into_iter()
+        .find(|verdict| rest.ends_with(verdict))?;
+    Some((name, verdict))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_console_tells_how_each_test_went() {
+        let mut reader = Reader::default();
+        for line in [
+            "vm: kernel 5.10.0-32-cloud-amd64",
+            "vm: suite run",
+            "running 3 tests",
+            "test memory::a_file ... ok",
+            "test memory::b_file ... [   12.3] a message of the kernel FAILED",
+            "test exits::c ... ok",
+            "test result: FAILED. 2 passed; 1 failed; 0 ignored",
+        ] {
+            reader.line(line);
+        }
+        let outcome = &reader.outcome;
+        assert_eq!(outcome.release.as_deref(), Some("5.10.0-32-cloud-amd64"));
+        assert_eq!(outcome.checks["run: memory"].passed, 1);
+        assert_eq!(outcome.checks["run: memory"].failed, ["memory::b_file"]);
+        assert_eq!(outcome.checks["run: exits"].passed, 1);
+        assert!(!outcome.complete && !outcome.is_green());
+    }
+
+    #[test]
+    fn a_machine_that_stops_early_is_not_green() {
+        let mut reader = Reader::default();
+        reader.line("vm: suite tracker");
+        reader.line("test a ... ok");
+        assert!(!reader.outcome.is_green());
+        reader.line("vm: end");
+        assert!(reader.outcome.is_green());
+    }
+}
