@@ -88,6 +88,14 @@ pub struct Offsets {
     pub task_exit_code: u32,
     /// `task_struct.start_boottime`: nanoseconds.
     pub task_start_boottime: u32,
+    /// `task_struct.cgroups`: the thread's cgroups of all hierarchies, shared by all threads with the same.
+    pub task_cgroups: u32,
+    /// The memory controller's slot in `css_set.subsys`; 0 where the kernel has no memory controller.
+    pub css_set_memory: u32,
+    /// `cgroup_subsys_state.cgroup`.
+    pub css_cgroup: u32,
+    /// `mem_cgroup.memory.watermark`, in pages, from `mem_cgroup.css` on.
+    pub css_memory_watermark: u32,
     /// `signal_struct.live`: threads that have not begun to exit.
     pub signal_live: u32,
     /// `signal_struct.maxrss`, in pages.
@@ -165,6 +173,9 @@ pub struct ForkRecord {
     pub parent_tgid: u32,
     /// The parent, in the profiler's PID namespace.
     pub parent_pid: u32,
+    /// The child's memory cgroup (the inode number of its directory) where it is another one than its parent's:
+    /// clone3(2) with CLONE_INTO_CGROUP. Else 0.
+    pub born_in_cgroup_id: u64,
 }
 
 /// A tracked process called exec. `argv_len` bytes of command line follow the record.
@@ -202,6 +213,10 @@ pub struct ExitRecord {
     pub wait_status: u32,
     /// Zero; keeps the record free of padding.
     pub reserved: u32,
+    /// The memory cgroup that the process was in: the inode number of its directory. 0 without a memory controller.
+    pub memory_cgroup_id: u64,
+    /// `mem_cgroup.memory.watermark` of that cgroup in pages: what `memory.peak` shows where there is such a file.
+    pub memory_watermark_pages: u64,
 }
 
 /// A tracked process was moved to a cgroup.

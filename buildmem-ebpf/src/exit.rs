@@ -41,6 +41,7 @@ fn report(context: &RawTracePointContext) {
         return;
     }
 
+    let memory_cgroup = task.cgroups().memory();
     let mut record = ExitRecord {
         header: header(kind::EXIT, tracked.flags, tgid, tracked.pid),
         mm_high_water_pages: 0,
@@ -48,6 +49,8 @@ fn report(context: &RawTracePointContext) {
         exec_maxrss_pages: tracked.exec_maxrss_pages,
         wait_status: task.wait_status(),
         reserved: 0,
+        memory_cgroup_id: memory_cgroup.id(),
+        memory_watermark_pages: memory_cgroup.watermark_pages(),
     };
     let mm = task.mm();
     if !mm.is_null() {

@@ -35,9 +35,12 @@ fn report(context: &RawTracePointContext) {
     let parent = Task::from_argument(context, 0);
     let child = Task::from_argument(context, 1);
     let parent_tgid = parent.tgid();
-    let parent_pid = match Tracked::find(parent_tgid) {
-        Some(tracked) => tracked.pid,
-        None if is_seed(parent) => parent.group_leader().tid_for_profiler(),
+    let (parent_pid, profiler_level) = match Tracked::find(parent_tgid) {
+        Some(tracked) => (tracked.pid, tracked.profiler_level),
+        None if is_seed(parent) => {
+            let level = parent.pid_namespace_level();
+            (parent.group_leader().tid_for_profiler(level), level)
+        }
         None => return,
     };
     let tgid = child.tgid();
@@ -56,11 +59,13 @@ fn report(context: &RawTracePointContext) {
         0
     };
     let tracked = Tracked {
-        pid: child.tid_for_profiler(),
+        pid: child.tid_for_profiler(profiler_level),
         flags,
         exec_maxrss_pages: 0,
         start_boottime,
         exec_mm: 0,
+        profiler_level,
+        reserved: 0,
     };
     let header = header(kind::FORK, flags, tgid, tracked.pid);
     if TRACKED.insert(tgid, tracked, 0).is_err() {
@@ -79,7 +84,20 @@ fn report(context: &RawTracePointContext) {
         header,
         parent_tgid,
         parent_pid,
+        born_in_cgroup_id: born_in_cgroup_id(parent, child),
     });
+}
+
+/// The child's memory cgroup where it is not its parent's, else 0. That this is so is known at once, since threads
+/// with the same cgroups share one description of them.
+#[inline(always)]
+fn born_in_cgroup_id(parent: Task, child: Task) -> u64 {
+    let (of_parent, of_child) = (parent.cgroups(), child.cgroups());
+    if of_child == of_parent {
+        return 0;
+    }
+    let id = of_child.memory().id();
+    if id == of_parent.memory().id() { 0 } else { id }
 }
 
 /// Whether this is the thread of the profiler that is about to start the build.
@@ -88,6 +106,6 @@ fn is_seed(thread: Task) -> bool {
     match SEED.get(0) {
         // Almost always, and for every process on the host: so it is asked first.
         None | Some(0) => false,
-        Some(seed) => thread.tid_for_profiler() == *seed,
+        Some(seed) => thread.tid_for_profiler(thread.pid_namespace_level()) == *seed,
     }
 }

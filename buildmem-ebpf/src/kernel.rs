@@ -3,7 +3,7 @@
 //! rustc emits no CO-RE relocations, so the offsets come from user space: see [`Offsets`]. Everything is
 //! read through `bpf_probe_read_kernel`, which checks the address; what cannot be read is zero or null.
 
-use core::{hint, ptr};
+use core::ptr;
 
 use aya_ebpf::helpers::bpf_probe_read_kernel;
 use aya_ebpf::programs::RawTracePointContext;
@@ -20,9 +20,6 @@ static PROFILER_PID_NAMESPACE: u32 = 0;
 /// `SIGNAL_GROUP_EXIT` of `signal_struct.flags`: the whole thread group ends with `group_exit_code`
 /// (include/linux/sched/signal.h; the same from 5.10 to 7.2).
 const SIGNAL_GROUP_EXIT: u32 = 4;
-
-/// `MAX_PID_NS_LEVEL`: how deep PID namespaces nest (include/linux/pid_namespace.h).
-const MAX_PID_NS_LEVEL: u32 = 32;
 
 /// The kinds of resident pages, as the kernel counts them (include/linux/mm_types_task.h). Kind 2 is swap.
 const MM_FILEPAGES: usize = 0;
@@ -102,6 +99,14 @@ kernel_pointer!(
     Cgroup
 );
 kernel_pointer!(
+    /// A cgroup of each hierarchy: `struct css_set`.
+    CgroupSet
+);
+kernel_pointer!(
+    /// The memory controller's part of a cgroup: `struct cgroup_subsys_state`, within a `struct mem_cgroup`.
+    MemoryCgroup
+);
+kernel_pointer!(
     /// A process's numbers, one a PID namespace: `struct pid`.
     Pid
 );
@@ -142,31 +147,43 @@ impl Task {
         read(self.0, offset!(task_start_boottime))
     }
 
-    /// The thread's number in the profiler's PID namespace, 0 where it is not visible there.
+    /// The cgroups that the thread is in.
     #[inline(always)]
-    pub fn tid_for_profiler(self) -> u32 {
+    pub fn cgroups(self) -> CgroupSet {
+        read(self.0, offset!(task_cgroups))
+    }
+
+    /// How many PID namespaces lie above the one that the thread is in.
+    #[inline(always)]
+    pub fn pid_namespace_level(self) -> u32 {
+        let pid: Pid = read(self.0, offset!(task_thread_pid));
+        read(pid.0, offset!(pid_level))
+    }
+
+    /// The thread's number in the profiler's PID namespace, which has this level; 0 where it is not visible there.
+    #[inline(always)]
+    pub fn tid_for_profiler(self, level: u32) -> u32 {
         // SAFETY: points to an initialized static. Volatile for the same reason as in `offset!`.
         let wanted = unsafe { ptr::read_volatile(&raw const PROFILER_PID_NAMESPACE) };
         let pid: Pid = read(self.0, offset!(task_thread_pid));
         let deepest: u32 = read(pid.0, offset!(pid_level));
-        let mut number = pid.0.wrapping_add(offset!(pid_numbers));
-        for level in 0..=MAX_PID_NS_LEVEL {
-            // Hidden from the compiler, which would make one limit of the two that the verifier, unlike it,
-            // cannot see to be constant.
-            if level > hint::black_box(deepest) {
-                break;
-            }
-            let namespace: usize = read(number, offset!(upid_ns));
-            let inode: u32 = read(
-                ptr::without_provenance(namespace),
-                offset!(pid_namespace_inum),
-            );
-            if inode == wanted {
-                return read(number, offset!(upid_nr));
-            }
-            number = number.wrapping_add(offset!(upid_size));
+        if level > deepest {
+            return 0;
         }
-        0
+        let number = pid
+            .0
+            .wrapping_add(offset!(pid_numbers))
+            .wrapping_add(level as usize * offset!(upid_size));
+        let namespace: usize = read(number, offset!(upid_ns));
+        let inode: u32 = read(
+            ptr::without_provenance(namespace),
+            offset!(pid_namespace_inum),
+        );
+        if inode == wanted {
+            read(number, offset!(upid_nr))
+        } else {
+            0
+        }
     }
 
     /// What waitpid(2) tells of the process whose last thread this is.
@@ -243,6 +260,32 @@ impl Mm {
     #[inline(always)]
     pub fn arg_end(self) -> u64 {
         read(self.0, offset!(mm_arg_end))
+    }
+}
+
+impl CgroupSet {
+    /// The cgroup that memory is charged to; null where the kernel has no memory controller.
+    #[inline(always)]
+    pub fn memory(self) -> MemoryCgroup {
+        match offset!(css_set_memory) {
+            0 => MemoryCgroup::default(),
+            offset => read(self.0, offset),
+        }
+    }
+}
+
+impl MemoryCgroup {
+    /// The inode number of the cgroup's directory; 0 where it cannot be read.
+    #[inline(always)]
+    pub fn id(self) -> u64 {
+        let cgroup: Cgroup = read(self.0, offset!(css_cgroup));
+        cgroup.id()
+    }
+
+    /// The most pages that were ever charged to it and to those below it.
+    #[inline(always)]
+    pub fn watermark_pages(self) -> u64 {
+        read(self.0, offset!(css_memory_watermark))
     }
 }
 

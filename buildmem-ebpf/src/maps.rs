@@ -44,6 +44,10 @@ pub struct Tracked {
     /// Address of the `mm_struct` whose exec was reported; 0 without one. The next exec has another one, since
     /// it is made while this one is in use.
     pub exec_mm: u64,
+    /// How many PID namespaces lie above the profiler's: every process of the build is in that one or below it.
+    pub profiler_level: u32,
+    /// Zero; keeps the value free of padding.
+    pub reserved: u32,
 }
 
 /// An exec record with the command line behind it.

@@ -33,6 +33,15 @@ impl<T> Reading<T> {
         Self::Missing(why.into())
     }
 
+    /// This one, or another where it is missing. When both are, this one's reason counts.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        match (&self, &other) {
+            (Self::Missing(_), Self::Known { .. }) => other,
+            _ => self,
+        }
+    }
+
     /// The value, where there is one.
     pub const fn value(&self) -> Option<&T> {
         match self {

@@ -222,9 +222,11 @@ impl Session {
             recorder,
             root,
             escaped,
+            leaf,
             ..
         } = self;
-        tracker.drain(|event| {
+        let path_of = |id| leaf.as_ref().and_then(|leaf| leaf.path_outside(id));
+        tracker.drain(path_of, |event| {
             match (&event.event, &mut *root) {
                 (EventKind::Exited { tgid, .. }, Some((build, ended))) if tgid == build => {
                     // The first end of that number: it may be another process's later.
@@ -338,7 +340,8 @@ impl Session {
     fn tell_headline(&mut self) {
         let Some(leaf) = &self.leaf else { return };
         let headline = EventKind::HeadlineRead {
-            bytes: leaf.headline(),
+            // What the file shows is what the kernel keeps, and not every kernel has the file.
+            bytes: leaf.headline().or(self.tracker.leaf_watermark()),
             limit: leaf.limit(),
             oom_kills: leaf.oom_kills(),
         };

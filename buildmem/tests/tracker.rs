@@ -143,10 +143,13 @@ fn watch_with(mut tracker: Tracker, command: &mut Command) -> Seen {
     let root = Tgid(child.id());
     let mut last_event = Instant::now();
     loop {
-        tracker.drain(|event| {
-            last_event = Instant::now();
-            apply(&mut processes, event.event);
-        });
+        tracker.drain(
+            |_| None,
+            |event| {
+                last_event = Instant::now();
+                apply(&mut processes, event.event);
+            },
+        );
         let all_ended = !processes.is_empty() && processes.iter().all(|p| p.exit.is_some());
         if all_ended && child.try_wait().unwrap().is_some() {
             break;
@@ -496,7 +499,7 @@ fn processes_outside_the_build_are_not_reported() {
     .join()
     .unwrap();
     let mut events = Vec::new();
-    tracker.drain(|event| events.push(event));
+    tracker.drain(|_| None, |event| events.push(event));
     assert_eq!(events, []);
 
     let mut noise = run(&["never-exec", "1000"]);

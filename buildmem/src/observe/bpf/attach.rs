@@ -19,11 +19,13 @@ use rustix::process::{Resource, getrlimit};
 use rustix::thread::CapabilitySet;
 use zerocopy::IntoBytes as _;
 
-use super::decode::{CgroupLeaf, DecodeContext, decode};
+use super::decode::{CgroupLeaf, DecodeContext, Decoded, decode};
 use super::missed::skipped_runs;
 use super::offsets::find_offsets;
-use crate::event::Event;
+use crate::event::{Event, EventKind};
 use crate::problem::Problem;
+use crate::reading::Reading;
+use crate::units::ByteSize;
 
 /// How to watch.
 #[derive(Clone, Copy, Debug)]
@@ -87,6 +89,7 @@ impl Tracker {
             context: DecodeContext {
                 page_size: config.page_size,
                 leaf: None,
+                leaf_watermark: None,
             },
             undecodable: 0,
         })
@@ -110,11 +113,26 @@ impl Tracker {
     }
 
     /// Hands everything that happened since the last call to `sink`, in the order in which it happened.
-    pub fn drain(&mut self, mut sink: impl FnMut(Event)) {
+    ///
+    /// A process can be born in another cgroup than its parent's; `path_of` finds that one by the inode number of its
+    /// directory, and says nothing of one that belongs to the build.
+    pub fn drain(&mut self, path_of: impl Fn(u64) -> Option<String>, mut sink: impl FnMut(Event)) {
         while let Some(record) = self.records.next() {
             match decode(&record, &mut self.context) {
-                Ok(Some(event)) => sink(event),
-                Ok(None) => {}
+                Ok(Decoded::Event(event)) => sink(event),
+                Ok(Decoded::Nothing) => {}
+                Ok(Decoded::BornElsewhere {
+                    forked,
+                    child,
+                    cgroup_id,
+                }) => {
+                    let at = forked.at;
+                    sink(forked);
+                    if let Some(cgroup) = path_of(cgroup_id) {
+                        let tgid = child;
+                        sink(Event::new(at, EventKind::CgroupLeft { tgid, cgroup }));
+                    }
+                }
                 Err(error) => {
                     log::warn!("the eBPF programs sent {error}");
                     self.undecodable += 1;
@@ -158,6 +176,15 @@ impl Tracker {
         });
         counts.retain(|lost| lost.count > 0);
         Ok(counts)
+    }
+
+    /// The leaf's high-water mark as the kernel's memory controller keeps it, which kernels show as `memory.peak` since
+    /// Linux 5.19; as it stood when the last process ended in it.
+    pub fn leaf_watermark(&self) -> Reading<ByteSize> {
+        match self.context.leaf_watermark {
+            Some(watermark) => Reading::known(watermark, "mem_cgroup.memory.watermark"),
+            None => Reading::missing("no process of the build has ended in its cgroup"),
+        }
     }
 
     /// Hands what the programs logged to the logger of the `log` crate.

@@ -22,6 +22,8 @@ pub struct DecodeContext {
     pub page_size: u64,
     /// Where the build belongs. Until it is known, moves between cgroups are not told.
     pub leaf: Option<CgroupLeaf>,
+    /// The leaf's high-water mark (`mem_cgroup.memory.watermark`) when the last process of it ended.
+    pub leaf_watermark: Option<ByteSize>,
 }
 
 /// The cgroup that holds the build and nothing else.
@@ -34,6 +36,24 @@ pub struct CgroupLeaf {
     /// Its path from the root of the hierarchy. [`decode`] learns it when the build moves in; what lies
     /// below it is still counted in it.
     pub path: Option<String>,
+}
+
+/// What a record tells.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Decoded {
+    /// A move between cgroups that does not concern the build.
+    Nothing,
+    /// What happened.
+    Event(Event),
+    /// A process was forked, into another memory cgroup than its parent's.
+    BornElsewhere {
+        /// The fork.
+        forked: Event,
+        /// The child.
+        child: Tgid,
+        /// The inode number of the cgroup's directory.
+        cgroup_id: u64,
+    },
 }
 
 /// Why bytes from the ring buffer are not a record.
@@ -52,8 +72,8 @@ pub enum DecodeError {
     },
 }
 
-/// The event that a record tells of; none for a move between cgroups that does not concern the build.
-pub fn decode(bytes: &[u8], context: &mut DecodeContext) -> Result<Option<Event>, DecodeError> {
+/// What a record tells of.
+pub fn decode(bytes: &[u8], context: &mut DecodeContext) -> Result<Decoded, DecodeError> {
     let Ok((header, _)) = RecordHeader::read_from_prefix(bytes) else {
         return Err(DecodeError::WrongLength {
             kind: 0,
@@ -64,14 +84,24 @@ pub fn decode(bytes: &[u8], context: &mut DecodeContext) -> Result<Option<Event>
         kind: header.kind,
         len: bytes.len(),
     };
+    let at = BootTime::from_nanos(header.boot_ns);
     let event = match header.kind {
         kind::FORK => {
             let record = ForkRecord::read_from_bytes(bytes).map_err(|_| wrong_length())?;
-            EventKind::Forked {
+            let child = process(&header);
+            let forked = EventKind::Forked {
                 parent: visible(record.parent_pid, record.parent_tgid),
-                child: process(&header),
+                child,
                 shares_mm: header.flags & flag::SHARES_MM != 0,
+            };
+            if record.born_in_cgroup_id != 0 {
+                return Ok(Decoded::BornElsewhere {
+                    forked: Event::new(at, forked),
+                    child,
+                    cgroup_id: record.born_in_cgroup_id,
+                });
             }
+            forked
         }
         kind::EXEC => {
             let (record, argv) = ExecRecord::read_from_prefix(bytes).map_err(|_| wrong_length())?;
@@ -86,6 +116,7 @@ pub fn decode(bytes: &[u8], context: &mut DecodeContext) -> Result<Option<Event>
         }
         kind::EXIT => {
             let record = ExitRecord::read_from_bytes(bytes).map_err(|_| wrong_length())?;
+            learn_watermark(&record, context);
             EventKind::Exited {
                 tgid: process(&header),
                 status: ExitStatus::from_wait_status(record.wait_status.cast_signed()),
@@ -104,7 +135,7 @@ pub fn decode(bytes: &[u8], context: &mut DecodeContext) -> Result<Option<Event>
                     tgid: process(&header),
                     cgroup,
                 },
-                None => return Ok(None),
+                None => return Ok(Decoded::Nothing),
             }
         }
         kind::OOM_VICTIM => {
@@ -115,10 +146,16 @@ pub fn decode(bytes: &[u8], context: &mut DecodeContext) -> Result<Option<Event>
         }
         unknown => return Err(DecodeError::UnknownKind(unknown)),
     };
-    Ok(Some(Event::new(
-        BootTime::from_nanos(header.boot_ns),
-        event,
-    )))
+    Ok(Decoded::Event(Event::new(at, event)))
+}
+
+/// The mark only ever rises, so the last process that ends in the leaf tells what it came to.
+fn learn_watermark(record: &ExitRecord, context: &mut DecodeContext) {
+    let Some(leaf) = &context.leaf else { return };
+    if record.memory_cgroup_id == leaf.cgroup_id {
+        let watermark = pages(record.memory_watermark_pages, context.page_size);
+        context.leaf_watermark = context.leaf_watermark.max(Some(watermark));
+    }
 }
 
 /// `mm->hiwater_rss`, as the source of a reading: the address space's own high-water mark.
@@ -219,6 +256,7 @@ mod tests {
         DecodeContext {
             page_size: 4096,
             leaf: None,
+            leaf_watermark: None,
         }
     }
 
@@ -233,7 +271,9 @@ mod tests {
     }
 
     fn decoded(bytes: &[u8]) -> EventKind {
-        let event = decode(bytes, &mut context()).unwrap().unwrap();
+        let Decoded::Event(event) = decode(bytes, &mut context()).unwrap() else {
+            panic!("it tells of no event alone");
+        };
         assert_eq!(event.at, BootTime::from_nanos(5));
         event.event
     }
@@ -247,6 +287,8 @@ mod tests {
             exec_maxrss_pages: inherited,
             wait_status: 0x0300,
             reserved: 0,
+            memory_cgroup_id: 0,
+            memory_watermark_pages: 0,
         };
         match decoded(record.as_bytes()) {
             EventKind::Exited {
@@ -331,6 +373,7 @@ mod tests {
             header: header(kind::FORK, flag::SHARES_MM),
             parent_tgid: 77,
             parent_pid: 0,
+            born_in_cgroup_id: 0,
         };
         let expected = EventKind::Forked {
             parent: Tgid(77),
@@ -338,6 +381,50 @@ mod tests {
             shares_mm: true,
         };
         assert_eq!(decoded(record.as_bytes()), expected);
+    }
+
+    #[test]
+    fn a_process_that_is_born_in_another_cgroup_is_told() {
+        let record = ForkRecord {
+            header: header(kind::FORK, 0),
+            parent_tgid: 1,
+            parent_pid: 1,
+            born_in_cgroup_id: 99,
+        };
+        let Decoded::BornElsewhere {
+            forked,
+            child: Tgid(10),
+            cgroup_id: 99,
+        } = decode(record.as_bytes(), &mut context()).unwrap()
+        else {
+            panic!("it is not told");
+        };
+        assert_eq!(forked.at, BootTime::from_nanos(5));
+    }
+
+    #[test]
+    fn the_leafs_watermark_is_the_highest_that_a_process_of_it_ended_with() {
+        let mut context = context();
+        context.leaf = Some(CgroupLeaf {
+            hierarchy_id: 0,
+            cgroup_id: 7,
+            path: None,
+        });
+        for (memory_cgroup_id, memory_watermark_pages) in [(7, 100), (8, 900), (7, 200), (7, 150)] {
+            let record = ExitRecord {
+                header: header(kind::EXIT, 0),
+                mm_high_water_pages: 0,
+                signal_maxrss_pages: 0,
+                exec_maxrss_pages: 0,
+                wait_status: 0,
+                reserved: 0,
+                memory_cgroup_id,
+                memory_watermark_pages,
+            };
+            decode(record.as_bytes(), &mut context).unwrap();
+        }
+        let expected = ByteSize::from_bytes(200 * 4096);
+        assert_eq!(context.leaf_watermark, Some(expected));
     }
 
     fn attach(hierarchy_id: u32, cgroup_id: u64, text: &str) -> CgroupAttachRecord {
@@ -355,13 +442,18 @@ mod tests {
     #[test]
     fn only_a_move_out_of_the_leaf_is_told() {
         let mut context = context();
-        let left_for = |record: CgroupAttachRecord, context: &mut DecodeContext| {
-            decode(record.as_bytes(), context)
-                .unwrap()
-                .map(|event| match event.event {
-                    EventKind::CgroupLeft { cgroup, .. } => cgroup,
-                    other => panic!("{other:?}"),
-                })
+        let left_for = |record: CgroupAttachRecord, context: &mut DecodeContext| match decode(
+            record.as_bytes(),
+            context,
+        )
+        .unwrap()
+        {
+            Decoded::Nothing => None,
+            Decoded::Event(Event {
+                event: EventKind::CgroupLeft { cgroup, .. },
+                ..
+            }) => Some(cgroup),
+            other => panic!("{other:?}"),
         };
         assert_eq!(left_for(attach(4, 1, "/a"), &mut context), None);
         context.leaf = Some(CgroupLeaf {
@@ -404,8 +496,8 @@ mod tests {
             let mut bytes = kind.to_ne_bytes().to_vec();
             bytes.extend(rest);
             let leaf = Some(CgroupLeaf { hierarchy_id: 0, cgroup_id: 0, path: Some(String::new()) });
-            let mut context = DecodeContext { page_size, leaf };
-            for len in [bytes.len(), 24, 32, 48, 56, 64, 3] {
+            let mut context = DecodeContext { page_size, leaf, leaf_watermark: None };
+            for len in [bytes.len(), 24, 32, 40, 48, 56, 72, 3] {
                 let _ = decode(&bytes[..len.min(bytes.len())], &mut context);
             }
         }

@@ -28,6 +28,7 @@ pub fn find_offsets(bytes: &[u8]) -> Result<Offsets, OffsetsError> {
     let cgroup = btf.structure("cgroup")?;
     let counters = resident_counters(&btf, &mm)?;
     let namespace = btf.structure("pid_namespace")?.member("ns")?;
+    let memory = memory_controller(&btf)?;
 
     Ok(Offsets {
         task_pid: task.offset("pid")?,
@@ -38,6 +39,10 @@ pub fn find_offsets(bytes: &[u8]) -> Result<Offsets, OffsetsError> {
         task_thread_pid: task.offset("thread_pid")?,
         task_exit_code: task.offset("exit_code")?,
         task_start_boottime: task.offset("start_boottime")?,
+        task_cgroups: task.offset("cgroups")?,
+        css_set_memory: memory.css_set_slot,
+        css_cgroup: memory.css_cgroup,
+        css_memory_watermark: memory.watermark,
         signal_live: signal.offset("live")?,
         signal_maxrss: signal.offset("maxrss")?,
         signal_flags: signal.offset("flags")?,
@@ -91,6 +96,45 @@ fn resident_counters(btf: &Btf, mm: &Structure) -> Result<ResidentCounters, Offs
         })
     }
 }
+
+/// Where the memory controller's part of a cgroup is; all 0 where the kernel was built without it.
+#[derive(Default)]
+struct MemoryController {
+    /// From the `css_set`.
+    css_set_slot: u32,
+    /// From the `cgroup_subsys_state`.
+    css_cgroup: u32,
+    /// The high-water mark of what is charged, from the `cgroup_subsys_state` on.
+    watermark: u32,
+}
+
+fn memory_controller(btf: &Btf) -> Result<MemoryController, OffsetsError> {
+    let Ok(group) = btf.structure("mem_cgroup") else {
+        return Ok(MemoryController::default());
+    };
+    // `css_set.subsys` is an array of pointers, with a place for each controller.
+    let slot = btf.enumerator("cgroup_subsys_id", "memory_cgrp_id")?;
+    let counter = group.member("memory")?;
+    let watermark = sum(
+        counter.offset,
+        btf.structure_of(&counter, "page_counter")?
+            .offset("watermark")?,
+    )?;
+    Ok(MemoryController {
+        css_set_slot: sum(
+            btf.structure("css_set")?.offset("subsys")?,
+            slot.checked_mul(POINTER_SIZE)
+                .ok_or(OffsetsError::Invalid)?,
+        )?,
+        css_cgroup: btf.structure("cgroup_subsys_state")?.offset("cgroup")?,
+        watermark: watermark
+            .checked_sub(group.offset("css")?)
+            .ok_or(OffsetsError::Invalid)?,
+    })
+}
+
+/// Size of a pointer on the 64-bit kernels that are supported.
+const POINTER_SIZE: u32 = 8;
 
 /// Size of an `atomic_long_t` on the 64-bit kernels that eBPF's ring buffer needs anyway.
 const ATOMIC_LONG_SIZE: u32 = 8;
@@ -201,7 +245,7 @@ impl<'a> Btf<'a> {
             kind::ARRAY => 12,
             kind::STRUCT | kind::UNION => MEMBER_SIZE * count,
             kind::DATASEC | kind::ENUM64 => 12 * count,
-            kind::ENUM => 8 * count,
+            kind::ENUM => ENUMERATOR_SIZE * count,
             kind::FUNC_PROTO => PARAMETER_SIZE * count,
             kind::PTR
             | kind::FWD
@@ -271,6 +315,24 @@ impl<'a> Btf<'a> {
             }
         }
         Err(OffsetsError::Missing(name.to_owned()))
+    }
+
+    /// The value of a name in an enumeration.
+    fn enumerator(&self, enumeration: &str, name: &str) -> Result<u32, OffsetsError> {
+        let record = self.find(kind::ENUM, enumeration, |record| !record.body.is_empty())?;
+        for enumerator in record.body.chunks_exact(ENUMERATOR_SIZE) {
+            let name_start = word(enumerator, 0)?;
+            if self.is_named(
+                &Record {
+                    name: name_start,
+                    ..record
+                },
+                name,
+            ) {
+                return word(enumerator, 4);
+            }
+        }
+        Err(OffsetsError::Missing(format!("{enumeration}.{name}")))
     }
 
     /// The structure of this name; an empty one of the same name is somebody else's.
@@ -364,6 +426,8 @@ impl Structure<'_> {
 const RECORD_HEAD: usize = 12;
 /// Bytes of a structure's member: name, type, offset in bits.
 const MEMBER_SIZE: usize = 12;
+/// Bytes of an enumeration's name: name, value.
+const ENUMERATOR_SIZE: usize = 8;
 /// Bytes of a function's parameter: name, type.
 const PARAMETER_SIZE: usize = 8;
 
@@ -479,6 +543,7 @@ mod tests {
                 ("thread_pid", int, 40),
                 ("exit_code", int, 48),
                 ("start_boottime", int, 56),
+                ("cgroups", int, 64),
             ],
         );
         let task = btf.record("", kind::PTR, 0, task, &[]);
@@ -517,6 +582,22 @@ mod tests {
         let common = btf.record("ns_common_t", kind::TYPEDEF, 0, common, &[]);
         btf.structure("pid_namespace", 200, &[("ns", common, 120)]);
         btf.structure("cgroup", 200, &[("kn", int, 64), ("root", int, 72)]);
+        btf.structure("css_set", 200, &[("subsys", int, 8)]);
+        btf.structure("cgroup_subsys_state", 100, &[("cgroup", int, 0)]);
+        let counter = btf.structure("page_counter", 100, &[("watermark", int, 32)]);
+        btf.structure(
+            "mem_cgroup",
+            1000,
+            &[("css", int, 16), ("memory", counter, 200)],
+        );
+        let names = ["cpuset_cgrp_id", "memory_cgrp_id"].map(|name| btf.string(name));
+        btf.record(
+            "cgroup_subsys_id",
+            kind::ENUM,
+            2,
+            4,
+            &[names[0], 0, names[1], 4],
+        );
         btf.structure("kernfs_node", 200, &[("id", int, 88)]);
         btf.structure("cgroup_root", 200, &[("hierarchy_id", int, 8)]);
         if old {
@@ -538,6 +619,7 @@ mod tests {
         assert_eq!((new.pid_numbers, new.upid_size, new.upid_ns), (96, 16, 8));
         assert_eq!(new.pid_namespace_inum, 136);
         assert_eq!((new.exit_tells_group_dead, new.victim_is_task), (1, 1));
+        assert_eq!((new.css_set_memory, new.css_memory_watermark), (40, 216));
 
         let old = find_offsets(&kernel(true)).unwrap();
         assert_eq!((old.mm_rss_stat, old.mm_rss_stride), (130, 8));

@@ -162,6 +162,18 @@ impl Leaf {
             .unwrap_or_else(|| self.dir.to_string_lossy().into_owned())
     }
 
+    /// The path in the hierarchy of the cgroup with this inode number; none for the leaf and for those below it. One that
+    /// is gone, or outside of what is mounted, goes by its number.
+    pub fn path_outside(&self, id: u64) -> Option<String> {
+        let mut dirs = descendants(&self.hierarchy.mount_point).into_iter();
+        let is_it = |dir: &PathBuf| fs::metadata(dir).is_ok_and(|metadata| metadata.ino() == id);
+        match dirs.find(is_it) {
+            Some(dir) if dir.starts_with(&self.dir) => None,
+            Some(dir) => self.hierarchy.path_of(&dir),
+            None => Some(format!("cgroup {id}")),
+        }
+    }
+
     /// What it holds now.
     ///
     /// # Errors
