@@ -69,7 +69,7 @@ fn run(name: &str, arguments: &[OsString]) -> Outcome {
         // hold MIB MILLISECONDS: touches so much memory and stays for so long.
         "hold" => {
             let memory = touch(number(0)?);
-            thread::sleep(Duration::from_millis(number(1)?));
+            thread::sleep(slowly(number(1)?));
             hint::black_box(memory);
             Ok(())
         }
@@ -147,6 +147,13 @@ fn run(name: &str, arguments: &[OsString]) -> Outcome {
     }
 }
 
+/// So many milliseconds, or as many times more as the machine is slower than a real one: `BUILD_MEM_TESTS_SLOWNESS`.
+fn slowly(milliseconds: u64) -> Duration {
+    let slowness = env::var("BUILD_MEM_TESTS_SLOWNESS").ok();
+    let slowness = slowness.and_then(|slowness| slowness.parse().ok());
+    Duration::from_millis(milliseconds) * slowness.unwrap_or(1)
+}
+
 /// So many MiB of memory of which every page was written to.
 fn touch(mib: u64) -> Vec<u8> {
     let bytes = usize::try_from(mib << 20).unwrap_or_default();
@@ -217,7 +224,7 @@ fn shared_children(count: u64, mib: u64, milliseconds: u64) -> Outcome {
     let memory = touch(mib);
     for _ in 0..count {
         in_a_child(|| {
-            thread::sleep(Duration::from_millis(milliseconds));
+            thread::sleep(slowly(milliseconds));
             0
         })?;
     }

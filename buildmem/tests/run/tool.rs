@@ -33,7 +33,9 @@ pub fn workload() -> &'static Path {
 pub const BUILD_MEM: &str = env!("CARGO_BIN_EXE_build-mem");
 
 /// No run here takes that long.
-const PATIENCE: Duration = Duration::from_mins(1);
+fn patience() -> Duration {
+    Duration::from_mins(1) * support::slowness()
+}
 
 /// A folder in which builds are measured.
 pub struct Project(TempDir);
@@ -192,7 +194,7 @@ impl Running {
 
     /// Waits until something is in a file.
     pub fn wait_for(&mut self, file: &Path) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + patience();
         while fs::read(file).unwrap_or_default().is_empty() {
             assert!(Instant::now() < deadline, "{} never came", file.display());
             assert!(
@@ -210,7 +212,7 @@ impl Running {
             if let Some(status) = self.child.try_wait().unwrap() {
                 break status;
             }
-            assert!(started.elapsed() < PATIENCE, "build-mem does not end");
+            assert!(started.elapsed() < patience(), "build-mem does not end");
             thread::sleep(Duration::from_millis(2));
         };
         let took = started.elapsed();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{ChildStdout, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -47,9 +47,73 @@ impl Outcome {
     }
 }
 
+/// How the machine's processors are made.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Accelerator {
+    /// By this machine's own.
+    Kvm,
+    /// In software: many times slower.
+    Tcg,
+}
+
+impl Accelerator {
+    /// The fastest that works. There are machines with a `/dev/kvm` under which no kernel comes up, hence the trial.
+    pub fn find(image: &Path) -> Self {
+        const TRIAL: Duration = Duration::from_secs(10);
+        if !Path::new("/dev/kvm").exists() {
+            return Self::Tcg;
+        }
+        let machine = Self::Kvm
+            .machine()
+            .arg("-kernel")
+            .arg(image)
+            // Without anything to run, it gives up as soon as it is up.
+            .args(["-append", "console=ttyS0 panic=-1"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn();
+        let Ok(mut machine) = machine else {
+            return Self::Tcg;
+        };
+        let is_up = machine.stdout.take().is_some_and(|stdout| {
+            let lines = lines_of(stdout);
+            let deadline = Instant::now() + TRIAL;
+            let left = || deadline.saturating_duration_since(Instant::now());
+            std::iter::from_fn(|| lines.recv_timeout(left()).ok())
+                .any(|line| line.contains("Kernel panic"))
+        });
+        let _ = machine.kill();
+        let _ = machine.wait();
+        if is_up { Self::Kvm } else { Self::Tcg }
+    }
+
+    /// By how much the tests give things more time than they need on a real machine.
+    const fn slowness(self) -> u32 {
+        match self {
+            Self::Kvm => 1,
+            Self::Tcg => 6,
+        }
+    }
+
+    fn machine(self) -> Command {
+        let mut machine = Command::new("qemu-system-x86_64");
+        let accelerator = match self {
+            Self::Kvm => "kvm",
+            Self::Tcg => "tcg,thread=multi",
+        };
+        machine
+            .args(["-accel", accelerator, "-cpu", "max"])
+            .args(["-smp", CPUS, "-m", MEMORY_MIB])
+            .args(["-nographic", "-no-reboot", "-net", "none"]);
+        machine
+    }
+}
+
 /// Boots a kernel with the image, and waits for its end. `tests` are names (or parts of names) of the tests to run;
 /// all when empty. The console is kept in `log`.
 pub fn boot(
+    accelerator: Accelerator,
     image: &Path,
     initramfs: &Path,
     disk: &Path,
@@ -58,11 +122,8 @@ pub fn boot(
 ) -> anyhow::Result<Outcome> {
     let mut console =
         File::create(log).with_context(|| format!("cannot write `{}`", log.display()))?;
-    let mut machine = Command::new("qemu-system-x86_64")
-        // The first that works.
-        .args(["-accel", "kvm", "-accel", "tcg,thread=multi"])
-        .args(["-cpu", "max", "-smp", CPUS, "-m", MEMORY_MIB])
-        .args(["-nographic", "-no-reboot", "-net", "none"])
+    let mut machine = accelerator
+        .machine()
         .arg("-kernel")
         .arg(image)
         .arg("-initrd")
@@ -75,7 +136,8 @@ pub fn boot(
         .arg("-append")
         // Mitigations cost an emulated CPU much, and nothing here depends on them.
         .arg(format!(
-            "console=ttyS0 quiet panic=-1 mitigations=off vm.tests={}",
+            "console=ttyS0 quiet panic=-1 mitigations=off vm.slowness={} vm.tests={}",
+            accelerator.slowness(),
             tests.join(",")
         ))
         .stdin(Stdio::null())
@@ -84,16 +146,7 @@ pub fn boot(
         .spawn()
         .context("cannot run qemu-system-x86_64")?;
     let stdout = machine.stdout.take().context("its console is a pipe")?;
-    let (sender, lines) = mpsc::channel();
-    thread::spawn(move || {
-        for line in BufReader::new(stdout).split(b'\n') {
-            let Ok(line) = line else { break };
-            let text = String::from_utf8_lossy(&line).trim_end().to_owned();
-            if sender.send(text).is_err() {
-                break;
-            }
-        }
-    });
+    let lines = lines_of(stdout);
     let deadline = Instant::now() + PATIENCE;
     let mut reader = Reader::default();
     while let Ok(line) = lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
@@ -112,6 +165,21 @@ pub fn boot(
         log.display()
     );
     Ok(outcome)
+}
+
+/// The console's lines as they come.
+fn lines_of(console: ChildStdout) -> mpsc::Receiver<String> {
+    let (sender, lines) = mpsc::channel();
+    thread::spawn(move || {
+        for line in BufReader::new(console).split(b'\n') {
+            let Ok(line) = line else { break };
+            let text = String::from_utf8_lossy(&line).trim_end().to_owned();
+            if sender.send(text).is_err() {
+                break;
+            }
+        }
+    });
+    lines
 }
 
 /// Reads the console, line by line.

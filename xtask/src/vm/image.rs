@@ -1,5 +1,5 @@
-//! What the virtual machine runs: an initramfs with the static binaries, the workloads and a few programs of this
-//! machine, and an empty disk, since what a build reads must go through a page cache.
+//! What the virtual machine runs: the static binaries, the workloads and a few programs of this machine. They are on a
+//! disk, since what a build reads and maps must be in a page cache; an initramfs brings the modules that the disk needs.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -19,11 +19,22 @@ const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// The files of tests that are run in the machine.
 pub const SUITES: [&str; 3] = ["tracker", "cgroup", "run"];
 
-/// What init and the tests call, and the Debian package that brings it where it is not on every machine.
-const PROGRAMS: [&str; 34] = [
+/// What the tests call.
+const PROGRAMS: [&str; 35] = [
     "bash", "cat", "chmod", "cp", "cut", "dd", "df", "echo", "env", "false", "fincore", "find",
-    "grep", "head", "id", "insmod", "kill", "ln", "ls", "mkdir", "mount", "printf", "rm", "script",
-    "sed", "setsid", "sh", "sleep", "sort", "tail", "touch", "true", "uname", "unshare",
+    "grep", "head", "id", "kill", "ln", "ls", "mkdir", "mount", "printf", "pwd", "rm", "script",
+    "sed", "setsid", "sh", "sleep", "sort", "tail", "touch", "true", "uname", "unshare", "wc",
+];
+
+/// What init calls.
+const INIT_PROGRAMS: [&str; 7] = [
+    "echo",
+    "insmod",
+    "mkdir",
+    "mount",
+    "sh",
+    "switch_root",
+    "umount",
 ];
 
 /// Modules that make the disk appear, each after those that it needs. The cloud kernel has all else built in.
@@ -41,6 +52,8 @@ pub struct Binaries {
     /// build-mem, where the tests expect it.
     build_mem: PathBuf,
     examples: PathBuf,
+    /// Where the tests have large files.
+    scratch: PathBuf,
     /// By the order of [`SUITES`].
     suites: Vec<PathBuf>,
 }
@@ -50,25 +63,22 @@ impl Binaries {
     pub fn build(root: &Path, scratch: &Path) -> anyhow::Result<Self> {
         println!("building static binaries");
         let target_dir = scratch.join("target");
-        let mut cargo = Command::new(env!("CARGO"));
-        cargo
-            .args([
-                "test",
-                "--no-run",
-                "--quiet",
-                "--release",
-                "--package",
-                "buildmem",
-            ])
-            .args(["--bins", "--examples", "--message-format=json"])
-            .args(SUITES.iter().flat_map(|suite| ["--test", suite]))
-            .args(["--target", TARGET])
-            .arg("--target-dir")
-            .arg(&target_dir)
-            // Programs that run on any kernel of any machine: they bring their C library.
-            .env("RUSTFLAGS", "-Ctarget-feature=+crt-static")
-            .current_dir(root);
-        let messages = output(&mut cargo)?;
+        let cargo = |command: &str| {
+            let mut cargo = Command::new(env!("CARGO"));
+            cargo
+                .args([command, "--quiet", "--release", "--package", "buildmem"])
+                .args(["--target", TARGET, "--target-dir"])
+                .arg(&target_dir)
+                // Programs that run on any kernel of any machine: they bring their C library.
+                .env("RUSTFLAGS", "-Ctarget-feature=+crt-static")
+                .current_dir(root);
+            cargo
+        };
+        execute(cargo("build").args(["--bins", "--examples"]))?;
+        let mut tests = cargo("test");
+        tests.args(["--no-run", "--message-format=json"]);
+        tests.args(SUITES.iter().flat_map(|suite| ["--test", suite]));
+        let messages = output(&mut tests)?;
         let suites = SUITES
             .iter()
             .map(|suite| executable(&messages, suite))
@@ -77,6 +87,7 @@ impl Binaries {
         Ok(Self {
             build_mem: release.join("build-mem"),
             examples: release.join("examples"),
+            scratch: target_dir.join("tmp"),
             suites,
         })
     }
@@ -97,25 +108,17 @@ fn executable(messages: &str, suite: &str) -> anyhow::Result<PathBuf> {
         .with_context(|| format!("cargo did not say where the test `{suite}` is"))
 }
 
-/// Makes the initramfs of everything but the modules.
-pub fn base(binaries: &Binaries, scratch: &Path) -> anyhow::Result<PathBuf> {
-    let root = scratch.join("root");
-    if root.exists() {
-        fs::remove_dir_all(&root)?;
-    }
-    for folder in ["dev", "etc", "proc", "root", "run", "sys", "tmp", "tests"] {
+/// Makes the folder that becomes the disk's.
+pub fn root(binaries: &Binaries, scratch: &Path) -> anyhow::Result<PathBuf> {
+    let root = empty_folder(scratch.join("root"))?;
+    for folder in [
+        "dev", "etc", "proc", "root", "run", "sys", "tmp", "tests", "usr",
+    ] {
         fs::create_dir_all(root.join(folder))?;
     }
-    for program in PROGRAMS {
-        let path = find_program(program)?;
-        let place = root.join("bin").join(program);
-        install_file(&path, &place)?;
-        for library in libraries(&path)? {
-            let place = root.join(library.strip_prefix("/").unwrap_or(&library));
-            install_file(&library, &place)?;
-        }
-    }
-    fs::create_dir_all(root.join("usr"))?;
+    fs::set_permissions(root.join("tmp"), fs::Permissions::from_mode(0o1777))?;
+    fs::create_dir_all(within(&root, &binaries.scratch))?;
+    install_programs(&root, &PROGRAMS)?;
     symlink("/bin", root.join("usr/bin"))?;
     for (suite, path) in SUITES.iter().zip(&binaries.suites) {
         install_file(path, &root.join("tests").join(suite))?;
@@ -130,10 +133,7 @@ pub fn base(binaries: &Binaries, scratch: &Path) -> anyhow::Result<PathBuf> {
     }
     // The tests have its path from cargo.
     let build_mem = &binaries.build_mem;
-    install_file(
-        build_mem,
-        &root.join(build_mem.strip_prefix("/").unwrap_or(build_mem)),
-    )?;
+    install_file(build_mem, &within(&root, build_mem))?;
     symlink(build_mem, root.join("bin/build-mem"))?;
     for (name, content) in [
         (
@@ -145,16 +145,19 @@ pub fn base(binaries: &Binaries, scratch: &Path) -> anyhow::Result<PathBuf> {
     ] {
         fs::write(root.join("etc").join(name), content)?;
     }
-    fs::write(root.join("init"), include_str!("init.sh"))?;
-    fs::set_permissions(root.join("init"), fs::Permissions::from_mode(0o755))?;
-    archive(&root, &scratch.join("base.cpio"))
+    install_script(&root.join("tests/suites"), include_str!("suites.sh"))?;
+    Ok(root)
 }
 
-/// Makes the initramfs of a kernel: the base, with the modules behind it.
-pub fn with_modules(base: &Path, kernel: &Kernel, scratch: &Path) -> anyhow::Result<PathBuf> {
-    let root = scratch.join(format!("modules-{}", kernel.release));
+/// Makes the initramfs of a kernel.
+pub fn initramfs(kernel: &Kernel, scratch: &Path) -> anyhow::Result<PathBuf> {
+    let root = empty_folder(scratch.join(format!("initramfs-{}", kernel.release)))?;
+    for folder in ["dev", "proc", "sys"] {
+        fs::create_dir_all(root.join(folder))?;
+    }
+    install_programs(&root, &INIT_PROGRAMS)?;
+    install_script(&root.join("init"), include_str!("init.sh"))?;
     let place = root.join("modules");
-    fs::create_dir_all(&place)?;
     let found = output(
         Command::new("find")
             .arg(&kernel.modules)
@@ -174,24 +177,19 @@ pub fn with_modules(base: &Path, kernel: &Kernel, scratch: &Path) -> anyhow::Res
             )?;
         }
     }
-    let modules = archive(
+    archive(
         &root,
-        &scratch.join(format!("modules-{}.cpio", kernel.release)),
-    )?;
-    let whole = scratch.join(format!("initramfs-{}", kernel.release));
-    // The kernel unpacks archives that are one behind the other.
-    let mut bytes = fs::read(base)?;
-    bytes.extend(fs::read(modules)?);
-    fs::write(&whole, bytes)?;
-    Ok(whole)
+        &scratch.join(format!("initramfs-{}.cpio", kernel.release)),
+    )
 }
 
-/// Makes an empty disk with a file system.
-pub fn disk(place: &Path) -> anyhow::Result<()> {
+/// Makes a disk with what is in a folder.
+pub fn disk(root: &Path, place: &Path) -> anyhow::Result<()> {
     let _ = fs::remove_file(place);
     execute(
         Command::new("mke2fs")
-            .args(["-q", "-t", "ext4"])
+            .args(["-q", "-t", "ext4", "-d"])
+            .arg(root)
             .arg(place)
             .arg("4G")
             .stdout(Stdio::null()),
@@ -212,6 +210,37 @@ fn archive(root: &Path, place: &Path) -> anyhow::Result<PathBuf> {
     Ok(place.to_owned())
 }
 
+fn empty_folder(folder: PathBuf) -> anyhow::Result<PathBuf> {
+    if folder.exists() {
+        fs::remove_dir_all(&folder)?;
+    }
+    fs::create_dir_all(&folder)?;
+    Ok(folder)
+}
+
+/// Where an absolute path is below another root.
+fn within(root: &Path, path: &Path) -> PathBuf {
+    root.join(path.strip_prefix("/").unwrap_or(path))
+}
+
+/// Copies programs of this machine to `bin`, and the libraries that they need to where they are here.
+fn install_programs(root: &Path, names: &[&str]) -> anyhow::Result<()> {
+    for name in names {
+        let path = find_program(name)?;
+        install_file(&path, &root.join("bin").join(name))?;
+        for library in libraries(&path) {
+            install_file(&library, &within(root, &library))?;
+        }
+    }
+    Ok(())
+}
+
+fn install_script(place: &Path, text: &str) -> anyhow::Result<()> {
+    fs::write(place, text)?;
+    fs::set_permissions(place, fs::Permissions::from_mode(0o755))?;
+    Ok(())
+}
+
 fn find_program(name: &str) -> anyhow::Result<PathBuf> {
     ["/bin", "/usr/bin", "/sbin", "/usr/sbin"]
         .iter()
@@ -220,14 +249,13 @@ fn find_program(name: &str) -> anyhow::Result<PathBuf> {
         .with_context(|| format!("this machine has no `{name}`, which the virtual machine needs"))
 }
 
-/// The libraries that a program is loaded with, as ldd(1) tells.
-fn libraries(program: &Path) -> anyhow::Result<BTreeSet<PathBuf>> {
+/// The libraries that a program is loaded with, as ldd(1) tells; of one that needs none, it fails.
+fn libraries(program: &Path) -> BTreeSet<PathBuf> {
     let text = output(Command::new("ldd").arg(program)).unwrap_or_default();
-    Ok(text
-        .split_whitespace()
+    text.split_whitespace()
         .filter(|word| word.starts_with('/'))
         .map(PathBuf::from)
-        .collect())
+        .collect()
 }
 
 /// Copies a file with its rights, links followed.

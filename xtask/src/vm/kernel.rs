@@ -65,25 +65,28 @@ impl Release {
         fs::create_dir_all(&packages)
             .with_context(|| format!("cannot make `{}`", packages.display()))?;
         let apt = Apt::prepare(&folder.join("apt"), self.suite)?;
-        // The image may be in a package of its own, below the one with the kernel's name.
-        let mut package = METAPACKAGE.to_owned();
-        for _ in 0..3 {
-            package = apt.dependency(&package, &["linux-image-", "linux-binary-"])?;
+        // Newer ones have image and modules in packages of their own, beside the one with the kernel's name.
+        let mut wanted = apt.dependencies(METAPACKAGE, &["linux-image-"])?;
+        ensure!(
+            !wanted.is_empty(),
+            "`{METAPACKAGE}` of {} depends on no kernel",
+            self.suite
+        );
+        for package in wanted.clone() {
+            wanted.extend(apt.dependencies(&package, &["linux-binary-", "linux-modules-"])?);
+        }
+        execute(
+            apt.command("apt-get")
+                .args(["download", "--quiet"])
+                .args(&wanted)
+                .current_dir(&packages),
+        )?;
+        for entry in fs::read_dir(&packages)? {
             execute(
-                apt.command("apt-get")
-                    .args(["download", "--quiet", &package])
-                    .current_dir(&packages),
+                Command::new("dpkg-deb")
+                    .arg("--extract")
+                    .args([entry?.path(), folder.clone()]),
             )?;
-            for entry in fs::read_dir(&packages)? {
-                execute(
-                    Command::new("dpkg-deb")
-                        .arg("--extract")
-                        .args([entry?.path(), folder.clone()]),
-                )?;
-            }
-            if let Ok(kernel) = find(&folder) {
-                return Ok(kernel);
-            }
         }
         find(&folder)
     }
@@ -146,17 +149,17 @@ impl Apt {
         command
     }
 
-    /// The first package with one of these prefixes that a package depends on.
-    fn dependency(&self, package: &str, prefixes: &[&str]) -> anyhow::Result<String> {
+    /// The packages with one of these prefixes that a package depends on.
+    fn dependencies(&self, package: &str, prefixes: &[&str]) -> anyhow::Result<Vec<String>> {
         let text = output(self.command("apt-cache").args(["depends", package]))?;
         let names = text
             .lines()
-            .filter_map(|line| line.trim().strip_prefix("Depends: "));
-        names
-            .map(str::trim)
-            .find(|name| prefixes.iter().any(|prefix| name.starts_with(prefix)))
+            .filter_map(|line| line.trim().strip_prefix("Depends: "))
+            .map(str::trim);
+        Ok(names
+            .filter(|name| prefixes.iter().any(|prefix| name.starts_with(prefix)))
             .map(str::to_owned)
-            .with_context(|| format!("`{package}` depends on no kernel:\n{text}"))
+            .collect())
     }
 }
 

@@ -12,7 +12,7 @@ use anyhow::{bail, ensure};
 use crate::project_root;
 use crate::run::{has, install};
 use crate::table::aligned;
-use boot::{Outcome, boot};
+use boot::{Accelerator, Outcome, boot};
 use kernel::RELEASES;
 
 /// Options of `cargo xtask vm`.
@@ -59,8 +59,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let scratch = root.join("target/vm");
     fs::create_dir_all(&scratch)?;
     let binaries = image::Binaries::build(root, &scratch)?;
-    let base = image::base(&binaries, &scratch)?;
+    let tree = image::root(&binaries, &scratch)?;
     let disk = scratch.join("disk.img");
+    let mut accelerator = None;
     let mut outcomes = Vec::new();
     for release in RELEASES.iter().filter(|release| wanted(release.version)) {
         let kernel = release.fetch(&scratch.join("kernels"))?;
@@ -72,11 +73,16 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
                 kernel.release, release.version
             );
         }
-        println!("booting Linux {}", kernel.release);
-        let initramfs = image::with_modules(&base, &kernel, &scratch)?;
-        image::disk(&disk)?;
+        let accelerator = *accelerator.get_or_insert_with(|| Accelerator::find(&kernel.image));
+        let how = match accelerator {
+            Accelerator::Kvm => "by KVM",
+            Accelerator::Tcg => "emulated: this takes some minutes",
+        };
+        println!("booting Linux {} ({how})", kernel.release);
+        let initramfs = image::initramfs(&kernel, &scratch)?;
+        image::disk(&tree, &disk)?;
         let log = scratch.join(format!("console-{}.log", release.version));
-        let outcome = boot(&kernel.image, &initramfs, &disk, tests, &log)?;
+        let outcome = boot(accelerator, &kernel.image, &initramfs, &disk, tests, &log)?;
         outcomes.push(outcome);
     }
     println!("\n{}", table(&outcomes));

@@ -1,0 +1,28 @@
+#!/bin/sh
+# Runs the tests, and powers off.
+export PATH=/bin HOME=/root TERM=dumb LANG=C BUILD_MEM_EXAMPLES=/tests/examples
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+mkdir -p /dev/pts /dev/shm
+mount -t devpts devpts /dev/pts
+mount -t tmpfs shm /dev/shm
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
+
+argument() {
+    sed -n "s/.*$1=\([^ ]*\).*/\1/p" /proc/cmdline
+}
+
+export BUILD_MEM_TESTS_SLOWNESS="$(argument vm.slowness)"
+# The firmware has left the cursor within a line.
+echo
+echo "vm: kernel $(uname -r)"
+build-mem doctor
+for suite in tracker cgroup run; do
+    echo "vm: suite $suite"
+    # One after the other: they measure memory.
+    /tests/$suite --ignored --test-threads=1 $(argument vm.tests | sed 's/,/ /g')
+done
+echo "vm: end"
+echo o > /proc/sysrq-trigger
+sleep 60
