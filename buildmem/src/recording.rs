@@ -13,6 +13,12 @@ use crate::units::{BootTime, ByteSize};
 /// The version of the recording's form. Another major number is refused.
 pub const FORMAT: &str = "build-mem/recording/1";
 
+/// [`Header::tracker`] of a recording of every process.
+pub const TRACKER_EBPF: &str = "ebpf";
+
+/// [`Header::tracker`] of a recording by polling, in which short processes are missing.
+pub const TRACKER_PROC: &str = "proc";
+
 /// A line longer than this is not ours: argv is at most 16 KiB, and a sample has some 100 bytes a process.
 const LONGEST_LINE: u64 = 64 << 20;
 
@@ -33,7 +39,7 @@ pub struct Header {
     pub command: Vec<Arg>,
     /// Where it was run.
     pub cwd: String,
-    /// What followed the processes: `ebpf`.
+    /// What followed the processes: [`TRACKER_EBPF`] or [`TRACKER_PROC`].
     pub tracker: String,
     /// Time between samples as asked for.
     pub interval_ms: u64,
