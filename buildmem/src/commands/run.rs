@@ -90,8 +90,7 @@ pub fn run(args: &RunArgs) -> Result<u8, Problem> {
 
 /// What was asked for, never the other in its place.
 fn start_tracker(args: &RunArgs, host: &HostFacts) -> Result<Tracker, Problem> {
-    const OTHERWISE: &str =
-        "without eBPF, `--tracker proc` polls, which misses short processes";
+    const OTHERWISE: &str = "without eBPF, `--tracker proc` polls, which misses short processes";
     match args.tracker {
         TrackerArg::Proc => Tracker::proc(Path::new(PROC)),
         TrackerArg::Ebpf => Tracker::ebpf(TrackerConfig {

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use rustix::param::clock_ticks_per_second;
 use rustix::process::{
-    Pid, WaitOptions, child_subreaper, getpid, geteuid, set_child_subreaper, waitpid,
+    Pid, WaitOptions, child_subreaper, geteuid, getpid, set_child_subreaper, waitpid,
 };
 
 use super::host::boot_time_now;
@@ -57,7 +57,9 @@ impl Tracker {
         if !shown.is_ok_and(|shown| shown == Path::new(&own.to_string())) {
             let shown = proc_root.display();
             return Err(Problem::new(what)
-                .because(format!("`{shown}` does not show this process under its number"))
+                .because(format!(
+                    "`{shown}` does not show this process under its number"
+                ))
                 .help("mount the `/proc` of this PID namespace, as `unshare --mount-proc` does"));
         }
         let mut proc = ProcReader::new(proc_root).map_err(|error| {
@@ -251,8 +253,7 @@ impl Looker {
                 },
             ));
         }
-        self.known
-            .insert(tgid, Known::new(stat, command));
+        self.known.insert(tgid, Known::new(stat, command));
         true
     }
 
@@ -373,9 +374,7 @@ impl Looker {
             Search::Listed => {
                 let mut children = Vec::new();
                 // A process that has just ended has none, and is found to be gone the next time.
-                let _ = self
-                    .proc
-                    .children(tgid, single_threaded, &mut children);
+                let _ = self.proc.children(tgid, single_threaded, &mut children);
                 children
             }
             Search::Everyone(by_parent) => by_parent.get(&tgid).cloned().unwrap_or_default(),
@@ -413,9 +412,9 @@ impl Known {
     ) -> Option<CommandLine> {
         match (self.image, stat.image) {
             (_, ImageMark::None) => None,
-            (ImageMark::NotPermitted, ImageMark::NotPermitted) => read()
-                .ok()
-                .filter(|command| !command.args.is_empty() && self.command.as_ref() != Some(command)),
+            (ImageMark::NotPermitted, ImageMark::NotPermitted) => read().ok().filter(|command| {
+                !command.args.is_empty() && self.command.as_ref() != Some(command)
+            }),
             (before, now) if before == now => None,
             (_, _) => read().ok().filter(|command| !command.args.is_empty()),
         }
@@ -444,4 +443,324 @@ fn reap(tgid: Tgid) -> Option<ExitStatus> {
     let pid = Pid::from_raw(tgid.0.cast_signed())?;
     let (_, status) = waitpid(Some(pid), WaitOptions::NOHANG).ok()??;
     Some(ExitStatus::from_wait_status(status.as_raw()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    const OWN: u32 = 10;
+    const BUILD: u32 = 11;
+
+    /// A process as `/proc` shows it.
+    #[derive(Clone, Copy)]
+    struct Shown {
+        parent: u32,
+        started_s: u64,
+        layout: [u64; 3],
+        command: &'static [&'static str],
+        high_water_mib: u64,
+        state: char,
+        wait_status: i32,
+    }
+
+    /// A living process, forked in the first second, that runs the program laid out at `stack`.
+    const fn process(parent: u32, stack: u64, command: &'static [&'static str]) -> Shown {
+        Shown {
+            parent,
+            started_s: 1,
+            layout: [100, 200, stack],
+            command,
+            high_water_mib: 5,
+            state: 'S',
+            wait_status: 0,
+        }
+    }
+
+    /// A `/proc` of our making, at which a looker looks once a second.
+    struct World {
+        root: tempfile::TempDir,
+        processes: BTreeMap<u32, Shown>,
+        looker: Looker,
+        now_s: u64,
+    }
+
+    impl World {
+        /// The build has just been started.
+        fn new() -> Self {
+            Self::searched(Search::Listed)
+        }
+
+        fn searched(search: Search) -> Self {
+            let root = tempfile::tempdir().unwrap();
+            let proc = ProcReader::new(root.path()).unwrap();
+            let mut looker = Looker::new(proc, Tgid(OWN), search);
+            looker.build = Some(Tgid(BUILD));
+            let own = process(1, 1, &["build-mem"]);
+            let build = process(OWN, 2, &["make", "all"]);
+            Self {
+                root,
+                processes: [(OWN, own), (BUILD, build)].into(),
+                looker,
+                now_s: 1,
+            }
+        }
+
+        fn render(&self) {
+            for entry in fs::read_dir(self.root.path()).unwrap() {
+                fs::remove_dir_all(entry.unwrap().path()).unwrap();
+            }
+            for (tgid, process) in &self.processes {
+                let folder = self.root.path().join(tgid.to_string());
+                let task = folder.join(format!("task/{tgid}"));
+                fs::create_dir_all(&task).unwrap();
+                let children =
+                    |(child, of): (&u32, &Shown)| (of.parent == *tgid).then(|| format!("{child} "));
+                let children: String = self.processes.iter().filter_map(children).collect();
+                fs::write(task.join("children"), children).unwrap();
+                fs::write(folder.join("stat"), stat_line(*tgid, process)).unwrap();
+                let (command, status) = match process.state {
+                    'Z' => (String::new(), "State:\tZ (zombie)\n".to_owned()),
+                    _ => (
+                        process.command.join("\0") + "\0",
+                        format!(
+                            "State:\tS (sleeping)\nVmHWM:\t{} kB\n",
+                            process.high_water_mib * 1024
+                        ),
+                    ),
+                };
+                fs::write(folder.join("cmdline"), command).unwrap();
+                fs::write(folder.join("status"), status).unwrap();
+            }
+        }
+
+        /// What the next look tells, a second after the last one: `<second> <what>`.
+        fn look(&mut self) -> Vec<String> {
+            self.render();
+            self.now_s += 1;
+            let now = BootTime::from_nanos(self.now_s * 1_000_000_000);
+            self.looker.look(now).iter().map(told).collect()
+        }
+    }
+
+    fn stat_line(tgid: u32, process: &Shown) -> String {
+        let mut fields = vec!["0".to_owned(); 52];
+        let mut set = |index: usize, value: String| fields[index - 1] = value;
+        set(1, tgid.to_string());
+        set(2, format!("({})", process.command[0]));
+        set(3, process.state.to_string());
+        set(4, process.parent.to_string());
+        set(20, "1".to_owned());
+        let ticks = process.started_s * clock_ticks_per_second();
+        set(22, ticks.to_string());
+        for (index, value) in (26..).zip(process.layout) {
+            set(
+                index,
+                if process.state == 'Z' { 0 } else { value }.to_string(),
+            );
+        }
+        set(52, process.wait_status.to_string());
+        fields.join(" ") + "\n"
+    }
+
+    fn told(event: &Event) -> String {
+        let peak = |reading: &Reading<ByteSize>| match reading {
+            Reading::Known { value, source: _ } => value.to_string(),
+            Reading::Missing(_) => "?".to_owned(),
+        };
+        let what = match &event.event {
+            EventKind::Forked { parent, child, .. } => format!("{parent} forked {child}"),
+            EventKind::Execed {
+                tgid,
+                argv,
+                ended_image,
+            } => {
+                let ended = peak(ended_image);
+                format!("{tgid} runs {} after {ended}", argv.joined())
+            }
+            EventKind::Exited {
+                tgid,
+                status,
+                rss_high_water,
+            } => {
+                let peak = peak(rss_high_water);
+                let status = status.map(ExitStatus::shell_code);
+                format!("{tgid} ended with {status:?} and {peak}")
+            }
+            other => panic!("{other:?}"),
+        };
+        format!("{} {what}", event.at.nanos() / 1_000_000_000)
+    }
+
+    #[test]
+    fn the_builds_processes_are_found_and_only_they() {
+        for search in [Search::Listed, Search::Everyone(BTreeMap::new())] {
+            let mut world = World::searched(search);
+            world.processes.insert(7, process(1, 9, &["daemon"]));
+            world.processes.insert(8, process(OWN, 9, &["before"]));
+            let build = world.processes.remove(&BUILD).unwrap();
+            world.render();
+            world.looker.learn_foreign();
+            world.processes.insert(BUILD, build);
+            world
+                .processes
+                .insert(12, process(BUILD, 3, &["cc", "a.c"]));
+            world.processes.insert(13, process(12, 4, &["cc1"]));
+            assert_eq!(
+                world.look(),
+                [
+                    "1 10 forked 11",
+                    "1 11 runs make all after ?",
+                    "1 11 forked 12",
+                    "1 12 runs cc a.c after ?",
+                    "1 12 forked 13",
+                    "1 13 runs cc1 after ?",
+                ]
+            );
+            assert_eq!(world.look(), [""; 0]);
+        }
+    }
+
+    #[test]
+    fn a_forked_copy_has_not_called_exec_until_it_is_laid_out_anew() {
+        let mut world = World::new();
+        let copy = process(BUILD, 2, &["make", "all"]);
+        world.processes.insert(12, copy);
+        assert_eq!(world.look()[2..], ["1 11 forked 12"]);
+        let cc = process(BUILD, 3, &["cc"]);
+        world.processes.insert(12, cc);
+        assert_eq!(world.look(), ["2 12 runs cc after 5.00 MiB"]);
+    }
+
+    #[test]
+    fn a_title_is_no_exec_and_the_same_program_again_is_one() {
+        let mut world = World::new();
+        world.look();
+        world
+            .processes
+            .insert(BUILD, process(OWN, 2, &["make: idle"]));
+        assert_eq!(world.look(), [""; 0]);
+        world
+            .processes
+            .insert(BUILD, process(OWN, 3, &["make", "all"]));
+        assert_eq!(world.look(), ["3 11 runs make all after 5.00 MiB"]);
+    }
+
+    #[test]
+    fn what_may_not_be_read_is_told_by_its_command_line() {
+        let secret = |command| Shown {
+            layout: [1, 1, 0],
+            ..process(BUILD, 0, command)
+        };
+        let mut world = World::new();
+        world.processes.insert(12, secret(&["sudo", "cc"]));
+        assert_eq!(
+            world.look()[2..],
+            ["1 11 forked 12", "1 12 runs sudo cc after ?"]
+        );
+        assert_eq!(world.look(), [""; 0]);
+        world.processes.insert(12, secret(&["cc"]));
+        assert_eq!(world.look(), ["3 12 runs cc after 5.00 MiB"]);
+    }
+
+    #[test]
+    fn the_peak_is_the_highest_that_was_looked_at_and_a_status_that_nobody_saw_is_unknown() {
+        let mut world = World::new();
+        for high_water_mib in [70, 90] {
+            let cc = process(BUILD, 3, &["cc"]);
+            let cc = Shown {
+                high_water_mib,
+                ..cc
+            };
+            world.processes.insert(12, cc);
+            world.look();
+        }
+        world.processes.remove(&12);
+        assert_eq!(world.look(), ["4 12 ended with None and 90.00 MiB"]);
+        assert_eq!(world.look(), [""; 0]);
+    }
+
+    #[test]
+    fn one_that_waits_to_be_asked_for_its_status_has_ended_once_and_with_it() {
+        let mut world = World::new();
+        world.processes.insert(12, process(BUILD, 3, &["cc"]));
+        world.look();
+        let ended = Shown {
+            state: 'Z',
+            wait_status: 0x0300,
+            ..process(BUILD, 3, &["cc"])
+        };
+        world.processes.insert(12, ended);
+        assert_eq!(world.look(), ["3 12 ended with Some(3) and 5.00 MiB"]);
+        assert_eq!(world.look(), [""; 0]);
+        world.processes.remove(&12);
+        assert_eq!(world.look(), [""; 0]);
+        // Met when it had ended already, it has only a name.
+        world.processes.insert(13, ended);
+        assert_eq!(
+            world.look(),
+            [
+                "5 11 forked 13",
+                "5 13 runs cc after ?",
+                "6 13 ended with Some(3) and ?"
+            ]
+        );
+    }
+
+    #[test]
+    fn the_build_itself_ends_as_it_was_waited_for() {
+        let mut world = World::new();
+        world.look();
+        let ended = Shown {
+            state: 'Z',
+            ..process(OWN, 2, &["make", "all"])
+        };
+        world.processes.insert(BUILD, ended);
+        assert_eq!(world.look(), [""; 0]);
+        world.processes.remove(&BUILD);
+        world.looker.build_status = Some(ExitStatus::Signal(9));
+        assert_eq!(world.look(), ["4 11 ended with Some(137) and 5.00 MiB"]);
+    }
+
+    #[test]
+    fn a_number_that_is_used_again_is_another_process() {
+        let mut world = World::new();
+        world.processes.insert(12, process(BUILD, 3, &["cc"]));
+        world.look();
+        let other = Shown {
+            started_s: 2,
+            ..process(BUILD, 4, &["ld"])
+        };
+        world.processes.insert(12, other);
+        // The new one is met at the next look at the latest.
+        let told: Vec<String> = [world.look(), world.look()].concat();
+        assert_eq!(
+            told,
+            [
+                "2 12 ended with None and 5.00 MiB",
+                "3 11 forked 12",
+                "3 12 runs ld after ?"
+            ]
+        );
+    }
+
+    #[test]
+    fn an_orphan_stays_known_and_one_that_is_met_as_such_has_no_known_parent() {
+        let mut world = World::new();
+        world.processes.insert(12, process(BUILD, 3, &["server"]));
+        world.look();
+        world.processes.insert(12, process(OWN, 3, &["server"]));
+        world.processes.insert(13, process(OWN, 4, &["daemon"]));
+        world.processes.insert(14, process(13, 5, &["worker"]));
+        assert_eq!(
+            world.look(),
+            [
+                "2 13 runs daemon after ?",
+                "2 13 forked 14",
+                "2 14 runs worker after ?"
+            ]
+        );
+    }
 }

@@ -414,6 +414,71 @@ mod tests {
     }
 
     #[test]
+    fn a_stat_is_read_whatever_the_process_is_called() {
+        let line = "42 (a) b (c) S 7 7 7 0 -1 4194304 98 0 2 0 0 -1 0 0 20 0 3 0 4352585 3133440 389 18446744073709551615 \
+            94423924154368 94423924174249 140727762018144 0 0 0 0 0 0 0 0 0 17 1 0 0 0 0 0 94423924190256 94423924191872 \
+            94424715923456 140727762021061 140727762021081 140727762021081 140727762022379 9\n";
+        let (_root, mut reader) = reader("stat", line);
+        let expected = Stat {
+            name: b"a) b (c".to_vec(),
+            parent: Tgid(7),
+            ended: false,
+            single_threaded: false,
+            started_ticks: 4_352_585,
+            image: ImageMark::Layout([94_423_924_154_368, 94_423_924_174_249, 140_727_762_018_144]),
+            wait_status: 9,
+        };
+        assert_eq!(reader.stat(PROCESS).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_process_whose_first_thread_has_ended_has_not() {
+        let stat = |state: char, threads: u64| {
+            let line = format!(
+                "42 (x) {state} 7 7 7 0 0 0 0 0 0 0 0 0 0 0 0 0 {threads} 0 5 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n"
+            );
+            reader("stat", line)
+                .1
+                .stat(PROCESS)
+                .map(|stat| (stat.ended, stat.image))
+        };
+        assert_eq!(stat('Z', 1).unwrap(), (true, ImageMark::None));
+        assert_eq!(stat('Z', 2).unwrap(), (false, ImageMark::None));
+        assert_eq!(stat('R', 1).unwrap(), (false, ImageMark::None));
+    }
+
+    #[test]
+    fn a_command_line_longer_than_what_is_kept_is_cut_and_its_length_known() {
+        let whole = format!("cc\0{}\0", "x".repeat(5 * COMMAND_LINE_CAPACITY));
+        let (root, mut reader) = reader("cmdline", &whole);
+        let read = reader.command_line(PROCESS).unwrap();
+        let kept: usize = read.args.iter().map(|arg| arg.0.len() + 1).sum();
+        assert_eq!(read.cut_from, Some(whole.len() as u64));
+        assert_eq!(kept - 1, COMMAND_LINE_CAPACITY);
+        fs::write(root.path().join("42/cmdline"), "cc\0\0-c\0").unwrap();
+        let read = reader.command_line(PROCESS).unwrap();
+        assert_eq!(read, CommandLine::from_args(["cc", "", "-c"]));
+    }
+
+    #[test]
+    fn the_children_of_every_thread_are_listed() {
+        let (root, mut reader) = reader("stat", "");
+        for (thread, children) in [(42, "50 51 "), (43, ""), (44, "60 ")] {
+            let dir = root.path().join(format!("42/task/{thread}"));
+            fs::create_dir_all(&dir).unwrap();
+            fs::write(dir.join("children"), children).unwrap();
+        }
+        let mut found = Vec::new();
+        reader.children(PROCESS, true, &mut found).unwrap();
+        assert_eq!(found, [Tgid(50), Tgid(51)]);
+        found.clear();
+        reader.children(PROCESS, false, &mut found).unwrap();
+        found.sort_unstable();
+        assert_eq!(found, [Tgid(50), Tgid(51), Tgid(60)]);
+        assert_eq!(reader.processes().unwrap(), [PROCESS]);
+    }
+
+    #[test]
     fn the_high_water_mark_is_read_behind_a_long_list_of_groups() {
         let groups = "1000 ".repeat(4000);
         let text = format!(
