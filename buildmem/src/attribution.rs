@@ -966,6 +966,10 @@ mod tests {
         }
 
         fn report(&self, rules: &[(&str, &str)]) -> (Report, TimelineTable) {
+            self.report_of("ebpf", rules)
+        }
+
+        fn report_of(&self, tracker: &str, rules: &[(&str, &str)]) -> (Report, TimelineTable) {
             let rule = |(name, pattern): &(&str, &str)| StageRule {
                 name: (*name).to_owned(),
                 pattern: (*pattern).to_owned(),
@@ -978,7 +982,7 @@ mod tests {
                 started: BootTime::default(),
                 command: Vec::new(),
                 cwd: "/".into(),
-                tracker: "ebpf".into(),
+                tracker: tracker.into(),
                 interval_ms: 150,
                 kernel: "6.18".into(),
                 cpus: 2,
@@ -1212,6 +1216,40 @@ mod tests {
             report.peak.unwrap().composition.unwrap().unattributed,
             51 << 20
         );
+    }
+
+    #[test]
+    fn what_was_polled_is_never_complete_and_an_end_can_be_seen_without_its_status() {
+        let unseen = EventKind::Exited {
+            tgid: Tgid(11),
+            status: None,
+            rss_high_water: mib(30),
+        };
+        let script = Script::new([
+            forked(1, 10),
+            execed(10, "make"),
+            forked(10, 11),
+            execed(11, "cc"),
+            unseen,
+            exited(10, 2),
+            ended(0),
+            headline(40, None),
+        ]);
+        let (exact, _) = script.report(&[]);
+        let (polled, _) = script.report_of("proc", &[]);
+        assert_eq!(
+            (exact.headline.complete, polled.headline.complete),
+            (true, false)
+        );
+        let about = |report: &Report| {
+            let of_processes = |note: &&Note| note.what == "processes";
+            report.notes.iter().filter(of_processes).count()
+        };
+        assert_eq!((about(&exact), about(&polled)), (0, 1));
+        let top = &polled.processes.top[0];
+        assert_eq!((top.pid, top.ended_s), (11, Some(4.0)));
+        assert_eq!((top.exit.code, top.exit.signal), (None, None));
+        assert_eq!(polled.processes.exits, 2);
     }
 
     #[test]

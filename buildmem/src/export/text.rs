@@ -444,7 +444,7 @@ impl Page {
             let gone =
                 (escaped.iter()).fold(0_u64, |sum, escaped| sum.saturating_add(escaped.processes));
             let why = match (gone, events_lost) {
-                (0, 0) => "not known to be complete: nobody saw whether it was left".to_owned(),
+                (0, 0) => "not known to be complete: what left the cgroup was not seen".to_owned(),
                 (0, _) => "not complete: events were lost".to_owned(),
                 (gone, _) => format!(
                     "not complete: {} left the cgroup, see below",
