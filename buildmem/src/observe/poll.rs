@@ -177,6 +177,8 @@ impl Looker {
         }
     }
 
+    /// Remembers the children that we have before the build. An orphan of theirs that comes to us later cannot be told from
+    /// the build's.
     fn learn_foreign(&mut self) {
         self.look_around();
         for child in self.children(self.own, false) {
