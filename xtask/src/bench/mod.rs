@@ -439,7 +439,11 @@ fn table_of(outcomes: &[Outcome], form: Form) -> String {
                 "{seen} / {}",
                 made.map_or_else(|| "not counted".to_owned(), |made| made.to_string())
             ),
-            lost.to_string(),
+            // A poller does not know what it has missed.
+            match tracker.as_str() {
+                "ebpf" => lost.to_string(),
+                _ => "not known".to_owned(),
+            },
             percent(capture.median),
             unattributed.in_percent(),
         ]);
