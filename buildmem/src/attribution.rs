@@ -9,7 +9,7 @@ use crate::event::{
 };
 use crate::ids::{ProcessId, Tgid};
 use crate::reading::Reading;
-use crate::recording::Header;
+use crate::recording::{Header, TRACKER_PROC};
 use crate::report::{
     Composition, Escaped, Exit, Headline, Host, LeftRunning, Oom, OomVictim, Peak, ProcessAtPeak,
     ProcessClass, Processes, Profiler, Report, SCHEMA, Stage, StageAtPeak, TopProcess, Verdict,
@@ -256,6 +256,7 @@ impl Attribution {
             let end = Ended {
                 process,
                 at: self.last,
+                seen: false,
                 status: None,
             };
             self.ended(&end);
@@ -374,6 +375,7 @@ impl Attribution {
         let Ended {
             process,
             at,
+            seen,
             status,
         } = end;
         let stage = StageKey::of(process.stage.stage());
@@ -404,7 +406,7 @@ impl Attribution {
                 stage,
                 peak_rss,
                 started: process.started,
-                ended: status.map(|_| *at),
+                ended: seen.then_some(*at),
                 status: *status,
             });
             // Sorting at twice the size keeps the cost of a process constant on the average.
@@ -515,8 +517,26 @@ impl Attribution {
         }
     }
 
+    /// Whether the processes were only looked at from time to time.
+    fn was_polled(&self) -> bool {
+        self.header.tracker == TRACKER_PROC
+    }
+
     /// Adds the notes that follow from what is missing or odd.
     fn explain(&mut self) {
+        if self.was_polled() {
+            self.note(
+                "processes",
+                "short ones were not seen: the tracker `proc` looks from time to time. A peak RSS is that of the last \
+                 look, and not every exit status is known",
+            );
+            if self.header.cgroup.is_some() {
+                self.note(
+                    "headline.complete",
+                    "false, because the tracker `proc` does not see whether processes leave the cgroup",
+                );
+            }
+        }
         match &self.headline {
             Some(Reading::Known { .. }) => {}
             Some(Reading::Missing(why)) => {
@@ -738,7 +758,10 @@ impl Attribution {
             source,
             highest_sampled_bytes: self.highest_usage.map(ByteSize::bytes),
             cgroup: self.header.cgroup.clone(),
-            complete: bytes.is_some() && self.escaped.is_empty() && self.lost == 0,
+            complete: bytes.is_some()
+                && self.escaped.is_empty()
+                && self.lost == 0
+                && !self.was_polled(),
             saturated,
             limit_bytes: self.limit.map(ByteSize::bytes),
             escaped: self
@@ -943,6 +966,10 @@ mod tests {
         }
 
         fn report(&self, rules: &[(&str, &str)]) -> (Report, TimelineTable) {
+            self.report_of("ebpf", rules)
+        }
+
+        fn report_of(&self, tracker: &str, rules: &[(&str, &str)]) -> (Report, TimelineTable) {
             let rule = |(name, pattern): &(&str, &str)| StageRule {
                 name: (*name).to_owned(),
                 pattern: (*pattern).to_owned(),
@@ -955,7 +982,7 @@ mod tests {
                 started: BootTime::default(),
                 command: Vec::new(),
                 cwd: "/".into(),
-                tracker: "ebpf".into(),
+                tracker: tracker.into(),
                 interval_ms: 150,
                 kernel: "6.18".into(),
                 cpus: 2,
@@ -996,7 +1023,7 @@ mod tests {
     }
 
     fn exited(tgid: u32, high_water: u64) -> EventKind {
-        let status = ExitStatus::Code(0);
+        let status = Some(ExitStatus::Code(0));
         EventKind::Exited {
             tgid: Tgid(tgid),
             status,
@@ -1189,6 +1216,40 @@ mod tests {
             report.peak.unwrap().composition.unwrap().unattributed,
             51 << 20
         );
+    }
+
+    #[test]
+    fn what_was_polled_is_never_complete_and_an_end_can_be_seen_without_its_status() {
+        let unseen = EventKind::Exited {
+            tgid: Tgid(11),
+            status: None,
+            rss_high_water: mib(30),
+        };
+        let script = Script::new([
+            forked(1, 10),
+            execed(10, "make"),
+            forked(10, 11),
+            execed(11, "cc"),
+            unseen,
+            exited(10, 2),
+            ended(0),
+            headline(40, None),
+        ]);
+        let (exact, _) = script.report(&[]);
+        let (polled, _) = script.report_of("proc", &[]);
+        assert_eq!(
+            (exact.headline.complete, polled.headline.complete),
+            (true, false)
+        );
+        let about = |report: &Report| {
+            let of_processes = |note: &&Note| note.what == "processes";
+            report.notes.iter().filter(of_processes).count()
+        };
+        assert_eq!((about(&exact), about(&polled)), (0, 1));
+        let top = &polled.processes.top[0];
+        assert_eq!((top.pid, top.ended_s), (11, Some(4.0)));
+        assert_eq!((top.exit.code, top.exit.signal), (None, None));
+        assert_eq!(polled.processes.exits, 2);
     }
 
     #[test]

@@ -50,7 +50,7 @@ const CAPABILITIES: [(&str, u32); 4] = [
     ("CAP_SYS_PTRACE", 19),
 ];
 
-const NO_EVENTS: &str = "no process is seen: no stages, no process peaks";
+const NO_EVENTS: &str = "no process is seen; `run --tracker proc` polls, and misses short ones";
 const NO_PSS: &str = "peaks are RSS and count shared pages twice";
 const NO_HEADLINE: &str =
     "no headline: only the highest sampled usage, which may miss the true peak";
@@ -444,7 +444,7 @@ mod tests {
         let problem = Problem::new("cannot load the eBPF programs")
             .because("operation not permitted (os error 1)")
             .help("run with sudo");
-        insta::assert_snapshot!(shown(&process_events(Err(problem))), @r#"no: cannot load the eBPF programs: operation not permitted (os error 1) → Some("no process is seen: no stages, no process peaks") Some("run with sudo")"#);
+        insta::assert_snapshot!(shown(&process_events(Err(problem))), @r#"no: cannot load the eBPF programs: operation not permitted (os error 1) → Some("no process is seen; `run --tracker proc` polls, and misses short ones") Some("run with sudo")"#);
         assert_eq!(process_events(Ok(())).status, Status::Yes);
     }
 

@@ -80,6 +80,9 @@ pub struct RunArgs {
     /// Run the build as this user [default: whoever called sudo, else the current user]
     #[arg(long, value_name = "NAME")]
     pub user: Option<String>,
+    /// What follows the processes
+    #[arg(long, value_enum, default_value_t = TrackerArg::Ebpf)]
+    pub tracker: TrackerArg,
     /// Where stages, clear paths and artifacts are written down [default: build-mem.toml]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -170,6 +173,25 @@ pub enum Color {
     Always,
     /// Never
     Never,
+}
+
+/// What follows the processes of a build.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TrackerArg {
+    /// Every process, by eBPF: needs root
+    Ebpf,
+    /// Polls /proc, which needs no privilege, and misses processes that live for some milliseconds
+    Proc,
+}
+
+impl TrackerArg {
+    /// As it stands in the recording and the result.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ebpf => crate::recording::TRACKER_EBPF,
+            Self::Proc => crate::recording::TRACKER_PROC,
+        }
+    }
 }
 
 /// The forms of a report.

@@ -51,8 +51,8 @@ pub enum EventKind {
     Exited {
         /// The process.
         tgid: Tgid,
-        /// How it ended.
-        status: ExitStatus,
+        /// How it ended; absent where that was not seen, as by a tracker that polls.
+        status: Option<ExitStatus>,
         /// High-water resident set size of its last image.
         rss_high_water: Reading<ByteSize>,
     },

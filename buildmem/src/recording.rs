@@ -13,6 +13,12 @@ use crate::units::{BootTime, ByteSize};
 /// The version of the recording's form. Another major number is refused.
 pub const FORMAT: &str = "build-mem/recording/1";
 
+/// [`Header::tracker`] of a recording of every process.
+pub const TRACKER_EBPF: &str = "ebpf";
+
+/// [`Header::tracker`] of a recording by polling, in which short processes are missing.
+pub const TRACKER_PROC: &str = "proc";
+
 /// A line longer than this is not ours: argv is at most 16 KiB, and a sample has some 100 bytes a process.
 const LONGEST_LINE: u64 = 64 << 20;
 
@@ -33,7 +39,7 @@ pub struct Header {
     pub command: Vec<Arg>,
     /// Where it was run.
     pub cwd: String,
-    /// What followed the processes: `ebpf`.
+    /// What followed the processes: [`TRACKER_EBPF`] or [`TRACKER_PROC`].
     pub tracker: String,
     /// Time between samples as asked for.
     pub interval_ms: u64,
@@ -207,7 +213,7 @@ impl<R: BufRead> Lines<R> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{EventKind, Note};
+    use crate::event::{EventKind, ExitStatus, Note};
 
     fn header() -> Header {
         Header {
@@ -265,6 +271,27 @@ mod tests {
             RecordingReader::open(&bytes[..]).unwrap().header(),
             &header()
         );
+    }
+
+    #[test]
+    fn an_end_without_its_status_is_recorded_and_one_with_it_as_ever() {
+        let status_in = |status: &str| {
+            let mut bytes = recorded(&[]);
+            let line = format!(
+                r#"{{"at":7,"event":{{"exited":{{"tgid":5,"status":{status},"rss_high_water":{{"missing":"x"}}}}}}}}"#
+            );
+            bytes.extend_from_slice(line.as_bytes());
+            bytes.push(b'\n');
+            let (events, _) = read(&bytes).unwrap();
+            assert_eq!(recorded(&events), bytes);
+            match &events[0].event {
+                EventKind::Exited { status, .. } => *status,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(status_in("null"), None);
+        assert_eq!(status_in(r#"{"code":3}"#), Some(ExitStatus::Code(3)));
+        assert_eq!(status_in(r#"{"signal":9}"#), Some(ExitStatus::Signal(9)));
     }
 
     #[test]

@@ -115,7 +115,8 @@ pub struct Headline {
     pub highest_sampled_bytes: Option<u64>,
     /// The build's cgroup, as a path from the root of its hierarchy.
     pub cgroup: Option<String>,
-    /// Whether everything that the build ran was charged to this cgroup all the time.
+    /// Whether everything that the build ran was charged to this cgroup all the time, and that was seen: never so
+    /// with the tracker `proc`.
     pub complete: bool,
     /// Whether the figure is only the limit speaking.
     pub saturated: bool,
@@ -259,13 +260,13 @@ pub struct TopProcess {
     pub command_lossy: bool,
     /// Its stage.
     pub stage: String,
-    /// The high-water mark that the kernel kept.
+    /// The high-water mark that the kernel kept; with the tracker `proc`, as it was when it was last looked at.
     pub peak_rss_bytes: u64,
     /// When it was forked.
     pub started_s: f64,
     /// When it ended; absent when it outlived the measurement.
     pub ended_s: Option<f64>,
-    /// How it ended; both absent when it outlived the measurement.
+    /// How it ended; both absent when it outlived the measurement, or a tracker that polls did not see how.
     pub exit: Exit,
 }
 
@@ -322,7 +323,7 @@ pub struct Profiler {
     pub version: String,
     /// The kernel's release.
     pub kernel: String,
-    /// What followed the processes: `ebpf`.
+    /// What followed the processes: `ebpf`, or `proc`, which polls and misses short ones.
     pub tracker: String,
     /// Time between samples as asked for.
     pub interval_ms: u64,

@@ -12,20 +12,16 @@ use crate::ids::Tgid;
 use crate::launch::signals::SignalStream;
 use crate::launch::start::RunningBuild;
 use crate::launch::terminal::Terminal;
-use crate::observe::bpf::Tracker;
 use crate::observe::cgroup::{Hierarchy, Leaf};
 use crate::observe::host::boot_time_now;
 use crate::observe::proc::is_gone;
 use crate::observe::sampler::Sampler;
+use crate::observe::tracker::Tracker;
 use crate::problem::Problem;
 use crate::reading::Reading;
 use crate::recorder::{Recorded, Recorder};
 use crate::tree::ProcessTree;
 use crate::units::{BootTime, ByteSize};
-
-/// How often the kernel's events are taken over. The ring buffer holds a quarter of a second of the heaviest
-/// storm, and being woken for each event would cost more than the events.
-const DRAIN_INTERVAL: Duration = Duration::from_millis(50);
 
 /// How often the recording is handed to the system, so that it survives our end.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
@@ -107,6 +103,7 @@ impl Session {
         let build = start();
         self.tracker.disarm()?;
         let build = build?;
+        self.tracker.started(build.tgid());
         self.root = Some((build.tgid(), None));
         self.drain();
         self.record_now(EventKind::BuildStarted { tgid: build.tgid() });
@@ -120,7 +117,7 @@ impl Session {
         signals: &SignalStream,
         terminal: &Terminal,
     ) -> Result<ExitStatus, Problem> {
-        let mut drains = interval(DRAIN_INTERVAL);
+        let mut drains = interval(self.tracker.drain_interval());
         drains.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut samples = interval(self.interval);
         samples.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -173,6 +170,7 @@ impl Session {
 
     /// Takes in the build's end, and accounts for what it left behind and for what was not seen.
     pub async fn end(&mut self, status: ExitStatus) {
+        self.tracker.build_ended(status);
         self.drain();
         let (_, ended) = self.root.unwrap_or((Tgid(0), None));
         let at = ended.unwrap_or_else(boot_time_now);
@@ -338,7 +336,14 @@ impl Session {
     }
 
     fn tell_headline(&mut self) {
-        let Some(leaf) = &self.leaf else { return };
+        let Some(leaf) = &self.leaf else {
+            self.record_now(EventKind::HeadlineRead {
+                bytes: Reading::missing("the build had no cgroup of its own"),
+                limit: None,
+                oom_kills: None,
+            });
+            return;
+        };
         let headline = EventKind::HeadlineRead {
             // What the file shows is what the kernel keeps, and not every kernel has the file.
             bytes: leaf.headline().or(self.tracker.leaf_watermark()),

@@ -105,6 +105,8 @@ pub struct Ended {
     pub process: Process,
     /// When that was.
     pub at: BootTime,
+    /// Its end was seen: else it outlived the measurement, or its number was given to another process.
+    pub seen: bool,
     /// How it ended; `None` when that was not seen.
     pub status: Option<ExitStatus>,
 }
@@ -206,7 +208,12 @@ impl ProcessTree {
                 rss_high_water,
             } => {
                 self.counts.exits += 1;
-                return self.exited(at, *tgid, Some(*status), rss_high_water.clone());
+                return self
+                    .exited(at, *tgid, *status, rss_high_water.clone())
+                    .map(|ended| Ended {
+                        seen: true,
+                        ..ended
+                    });
             }
             EventKind::Sampled {
                 cgroup: _,
@@ -330,6 +337,7 @@ impl ProcessTree {
             Ended {
                 process,
                 at,
+                seen: false,
                 status: None,
             }
         });
@@ -408,6 +416,7 @@ impl ProcessTree {
         Some(Ended {
             process,
             at,
+            seen: false,
             status,
         })
     }
@@ -536,7 +545,7 @@ mod tests {
     fn exited(tgid: u32, mib: u64) -> EventKind {
         EventKind::Exited {
             tgid: Tgid(tgid),
-            status: ExitStatus::Code(0),
+            status: Some(ExitStatus::Code(0)),
             rss_high_water: Reading::known(ByteSize::from_mib(mib), "test"),
         }
     }

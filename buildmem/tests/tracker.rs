@@ -208,6 +208,7 @@ fn apply(processes: &mut Vec<Process>, event: EventKind) {
         } => {
             let process = find(processes, tgid);
             assert!(process.exit.is_none(), "{tgid} exited twice");
+            let status = status.expect("eBPF sees how a process ends");
             process.exit = Some((status, rss_high_water));
         }
         EventKind::CgroupLeft { tgid, cgroup } => find(processes, tgid).left_for.push(cgroup),

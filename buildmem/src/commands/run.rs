@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crate::cli::RunArgs;
+use crate::cli::{RunArgs, TrackerArg};
 use crate::command_line::Arg;
 use crate::commands::color::palette;
 use crate::commands::project::{self, Project};
@@ -25,11 +25,12 @@ use crate::launch::signals::SignalStream;
 use crate::launch::start::{BuildCommand, BuildSpec, find_program, start};
 use crate::launch::terminal::{StatusLine, Terminal};
 use crate::launch::verify::verify;
-use crate::observe::bpf::{CgroupLeaf, Tracker, TrackerConfig};
+use crate::observe::bpf::{CgroupLeaf, TrackerConfig};
 use crate::observe::cgroup::{Hierarchy, Leaf};
 use crate::observe::host::{self, HostFacts, boot_time_now};
 use crate::observe::proc::ProcReader;
 use crate::observe::sampler::Sampler;
+use crate::observe::tracker::Tracker;
 use crate::out_dir::{OutDir, Owner, RunFile, check_label};
 use crate::problem::Problem;
 use crate::recorder::{Recorded, Recorder};
@@ -62,12 +63,10 @@ pub fn run(args: &RunArgs) -> Result<u8, Problem> {
     let host = host::facts(Path::new(PROC), Path::new("/"));
     let began = Instant::now();
     // Before any other thread is started: only this one may go without files for a moment.
-    let tracker = Tracker::start(TrackerConfig {
-        page_size: host.page_size.bytes(),
-        diagnostics: args.verbose > 1,
-    })?;
+    let tracker = start_tracker(args, &host)?;
     log::info!(
-        "eBPF programs loaded and attached in {} ms",
+        "the tracker `{}` is ready after {} ms",
+        args.tracker.name(),
         began.elapsed().as_millis()
     );
     let plan = Plan::make(args, invoker, &environment, host)?;
@@ -86,6 +85,25 @@ pub fn run(args: &RunArgs) -> Result<u8, Problem> {
             Ok(code)
         }
         printed => printed.map(|()| code),
+    }
+}
+
+/// What was asked for, never the other in its place.
+fn start_tracker(args: &RunArgs, host: &HostFacts) -> Result<Tracker, Problem> {
+    const OTHERWISE: &str = "without eBPF, `--tracker proc` polls, which misses short processes";
+    match args.tracker {
+        TrackerArg::Proc => Tracker::proc(Path::new(PROC)),
+        TrackerArg::Ebpf => Tracker::ebpf(TrackerConfig {
+            page_size: host.page_size.bytes(),
+            diagnostics: args.verbose > 1,
+        })
+        .map_err(|problem| {
+            let help = match &problem.help {
+                Some(help) => format!("{help}; {OTHERWISE}"),
+                None => OTHERWISE.to_owned(),
+            };
+            problem.help(help)
+        }),
     }
 }
 
@@ -150,7 +168,7 @@ impl Plan {
                 .map(|word| Arg(std::os::unix::ffi::OsStringExt::into_vec(word)))
                 .collect(),
             cwd: self.project.folder.display().to_string(),
-            tracker: "ebpf".to_owned(),
+            tracker: args.tracker.name().to_owned(),
             interval_ms: args.interval_ms,
             kernel: self.host.kernel.clone(),
             cpus: self.host.cpus,

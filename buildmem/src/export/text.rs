@@ -166,7 +166,7 @@ pub fn write(
     let mut page = Page::new(*palette, width.max(NARROWEST), stages);
     page.title(label, started_at, command);
     let missed = missed_peak(headline, peak.as_ref(), host);
-    page.headline(headline, peak.as_ref(), missed);
+    page.headline(headline, peak.as_ref(), missed, profiler.events_lost);
     page.result(*verdict, *exit, *duration_s, oom, verify);
     page.out_of_memory(oom);
     page.composition(peak.as_ref(), missed);
@@ -380,7 +380,13 @@ impl Page {
         self.blank();
     }
 
-    fn headline(&mut self, headline: &Headline, peak: Option<&Peak>, missed: Option<f64>) {
+    fn headline(
+        &mut self,
+        headline: &Headline,
+        peak: Option<&Peak>,
+        missed: Option<f64>,
+        events_lost: u64,
+    ) {
         let Headline {
             bytes,
             source,
@@ -437,9 +443,10 @@ impl Page {
         if bytes.is_some() && !complete {
             let gone =
                 (escaped.iter()).fold(0_u64, |sum, escaped| sum.saturating_add(escaped.processes));
-            let why = match gone {
-                0 => "not complete: events were lost".to_owned(),
-                gone => format!(
+            let why = match (gone, events_lost) {
+                (0, 0) => "not known to be complete: what left the cgroup was not seen".to_owned(),
+                (0, _) => "not complete: events were lost".to_owned(),
+                (gone, _) => format!(
                     "not complete: {} left the cgroup, see below",
                     count(gone, "process", "processes")
                 ),

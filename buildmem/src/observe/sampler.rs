@@ -149,14 +149,14 @@ impl Sampler {
 }
 
 /// CPU time of this thread between two laps.
-struct Stopwatch(Duration);
+pub(super) struct Stopwatch(Duration);
 
 impl Stopwatch {
-    fn start() -> Self {
+    pub(super) fn start() -> Self {
         Self(thread_cpu_time())
     }
 
-    fn lap(&mut self) -> Duration {
+    pub(super) fn lap(&mut self) -> Duration {
         let now = thread_cpu_time();
         let lap = now.saturating_sub(self.0);
         self.0 = now;

@@ -14,6 +14,7 @@ mod tool;
 mod exits;
 mod memory;
 mod outputs;
+mod polling;
 mod processes;
 mod projects;
 mod signals;

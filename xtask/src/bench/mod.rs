@@ -28,10 +28,13 @@ pub struct Arguments {
     /// Which builds, separated by commas
     #[arg(long, value_delimiter = ',', default_values_t = NAMES.map(str::to_owned))]
     workload: Vec<String>,
+    /// What follows the processes, separated by commas: a row each
+    #[arg(long, value_delimiter = ',', default_values_t = ["ebpf", "proc"].map(str::to_owned))]
+    tracker: Vec<String>,
     /// Rounds: a measured run and two bare ones each
     #[arg(long, default_value_t = 5)]
     runs: usize,
-    /// A smoke run of `storm` and `c`, which fails when a process is missed or build-mem takes too much
+    /// A smoke run of `storm` and `c` by eBPF, which fails when a process is missed or build-mem takes too much
     #[arg(long)]
     quick: bool,
     /// Write the table as Markdown, too
@@ -51,6 +54,7 @@ const MEASURED_TURNS: [usize; 4] = [1, 0, 1, 2];
 struct Outcome {
     name: &'static str,
     what: String,
+    tracker: String,
     rounds: usize,
     bare_wall_s: Spread,
     wall_ratio: Spread,
@@ -79,6 +83,7 @@ struct Cost {
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let Arguments {
         workload,
+        tracker,
         runs,
         quick,
         markdown,
@@ -116,10 +121,21 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     };
     let rounds = if *quick { 1 } else { *runs };
     ensure!(rounds > 0, "at least one round is needed");
+    let trackers = if *quick {
+        &["ebpf".to_owned()][..]
+    } else {
+        tracker
+    };
     let mut outcomes = Vec::new();
     for name in names {
         let workload = Workload::prepare(name, root, &scratch, *quick)?;
-        outcomes.push(measure(&workload, root, rounds)?);
+        // The first run warms the page cache, and counts.
+        eprintln!("{name}: counting processes with strace");
+        workload.clean()?;
+        let made = count_processes(&workload)?;
+        for tracker in trackers {
+            outcomes.push(measure(&workload, root, rounds, tracker, made)?);
+        }
     }
     let host = host()?;
     print!("\n{host}\n\n{}", table_of(&outcomes, Form::Terminal));
@@ -130,21 +146,24 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if *quick { check(&outcomes) } else { Ok(()) }
 }
 
-fn measure(workload: &Workload, root: &Path, rounds: usize) -> anyhow::Result<Outcome> {
+fn measure(
+    workload: &Workload,
+    root: &Path,
+    rounds: usize,
+    tracker: &str,
+    made: Option<u64>,
+) -> anyhow::Result<Outcome> {
     let build_mem = root.join("target/release/build-mem");
-    // The first run warms the page cache, and counts.
-    eprintln!("{}: counting processes with strace", workload.name);
-    workload.clean()?;
-    let made = count_processes(workload)?;
     let (mut bare, mut measured) = (Vec::new(), Vec::new());
     for round in 0..rounds {
-        eprintln!("{}: round {} of {rounds}", workload.name, round + 1);
+        let name = workload.name;
+        eprintln!("{name} by {tracker}: round {} of {rounds}", round + 1);
         let mut of_round = Vec::new();
         for turn in 0..3 {
             workload.clean()?;
             // Whose turn it is changes: a machine that becomes slower is on nobody's side.
             if turn == MEASURED_TURNS[round % MEASURED_TURNS.len()] {
-                measured.push(run_measured(workload, &build_mem)?);
+                measured.push(run_measured(workload, &build_mem, tracker)?);
             } else {
                 of_round.push(run_bare(workload)?);
             }
@@ -180,6 +199,7 @@ fn measure(workload: &Workload, root: &Path, rounds: usize) -> anyhow::Result<Ou
     Ok(Outcome {
         name: workload.name,
         what: workload.what.clone(),
+        tracker: tracker.to_owned(),
         rounds,
         best_ratio: best(measured.iter().map(|(run, _)| run))
             / f64::midpoint(best_first, best_second),
@@ -249,7 +269,11 @@ fn run_bare(workload: &Workload) -> anyhow::Result<Cost> {
     timed(Command::new(program).args(arguments), workload)
 }
 
-fn run_measured(workload: &Workload, build_mem: &Path) -> anyhow::Result<(Cost, Value)> {
+fn run_measured(
+    workload: &Workload,
+    build_mem: &Path,
+    tracker: &str,
+) -> anyhow::Result<(Cost, Value)> {
     let out_dir = workload.folder.join(".build-mem");
     let mut command = Command::new(build_mem);
     command
@@ -258,6 +282,8 @@ fn run_measured(workload: &Workload, build_mem: &Path) -> anyhow::Result<(Cost, 
             "--json-only",
             "--skip-clear",
             "--force",
+            "--tracker",
+            tracker,
             "--label",
             "bench",
             "--out-dir",
@@ -357,6 +383,7 @@ fn mebibytes(bytes: u64) -> String {
 fn table_of(outcomes: &[Outcome], form: Form) -> String {
     let heading = [
         "build",
+        "tracker",
         "rounds",
         "bare wall",
         "wall ratio",
@@ -377,6 +404,7 @@ fn table_of(outcomes: &[Outcome], form: Form) -> String {
         let Outcome {
             name,
             what: _,
+            tracker,
             rounds,
             bare_wall_s,
             wall_ratio,
@@ -396,6 +424,7 @@ fn table_of(outcomes: &[Outcome], form: Form) -> String {
         let percent = |share: f64| format!("{:.1} %", share * 100.0);
         rows.push(vec![
             (*name).to_owned(),
+            tracker.clone(),
             rounds.to_string(),
             format!("{:.1} s", bare_wall_s.median),
             wall_ratio.to_string(),
@@ -410,12 +439,19 @@ fn table_of(outcomes: &[Outcome], form: Form) -> String {
                 "{seen} / {}",
                 made.map_or_else(|| "not counted".to_owned(), |made| made.to_string())
             ),
-            lost.to_string(),
+            // A poller does not know what it has missed.
+            match tracker.as_str() {
+                "ebpf" => lost.to_string(),
+                _ => "not known".to_owned(),
+            },
             percent(capture.median),
             unattributed.in_percent(),
         ]);
     }
-    let legend = outcomes.iter().map(|outcome| match form {
+    // One line a workload, whose trackers follow one another.
+    let of_a_workload = outcomes.chunk_by(|a, b| a.name == b.name);
+    let legend = of_a_workload.filter_map(|outcomes| outcomes.first());
+    let legend = legend.map(|outcome| match form {
         Form::Terminal => format!("  {}: {}\n", outcome.name, outcome.what),
         Form::Markdown => format!("- `{}`: {}\n", outcome.name, outcome.what),
     });

@@ -55,6 +55,11 @@ fn no_warning_and_no_figure_is_cut_on_a_narrow_terminal() {
         assert!(escaped.contains("not complete: 32 processes left the cgroup, see below"));
         assert!(escaped.contains("exit code 0, 1 of 2 checks failed"));
         assert!(escaped.contains("58 processes seen by `proc`: short ones may have been missed"));
+        let mut polled = samples::monorepo();
+        polled.headline.complete = false;
+        assert!(
+            text(&polled, width).contains("not known to be complete: what left the cgroup was")
+        );
         let saturated = text(&samples::out_of_memory(), width);
         assert!(saturated.contains("the limit, which was reached: it may need more"));
         let incomplete = text(&samples::incomplete(), width);

@@ -119,7 +119,9 @@ pub fn decode(bytes: &[u8], context: &mut DecodeContext) -> Result<Decoded, Deco
             learn_watermark(&record, context);
             EventKind::Exited {
                 tgid: process(&header),
-                status: ExitStatus::from_wait_status(record.wait_status.cast_signed()),
+                status: Some(ExitStatus::from_wait_status(
+                    record.wait_status.cast_signed(),
+                )),
                 rss_high_water: last_image(&record, context.page_size),
             }
         }
@@ -293,7 +295,7 @@ mod tests {
         match decoded(record.as_bytes()) {
             EventKind::Exited {
                 tgid: Tgid(10),
-                status: ExitStatus::Code(3),
+                status: Some(ExitStatus::Code(3)),
                 rss_high_water,
             } => rss_high_water,
             other => panic!("{other:?}"),
