@@ -15,6 +15,7 @@ use rustix::process::geteuid;
 
 pub use crate::diagnosis::{Capabilities, Capability, Mechanism, SCHEMA, Status};
 use crate::ids::Tgid;
+use crate::observe::bpf::WATERMARK;
 use crate::observe::cgroup::{Hierarchy, Leaf};
 use crate::observe::host;
 use crate::observe::proc::{ProcReader, is_gone};
@@ -68,12 +69,14 @@ impl Capabilities {
             .as_ref()
             .ok()
             .map(|hierarchy| hierarchy.version.number());
+        let events = process_events(try_ebpf());
+        let cgroup = build_cgroup(hierarchy, events.status == Status::Yes);
         let mut capabilities = vec![
             privileges(&roots.proc, in_container),
             kernel_types(&roots.sys),
-            process_events(try_ebpf()),
+            events,
         ];
-        capabilities.extend(build_cgroup(hierarchy));
+        capabilities.extend(cgroup);
         capabilities.push(pss(&roots.proc, in_container));
         capabilities.push(build_user(
             geteuid().is_root(),
@@ -199,7 +202,9 @@ fn process_events(outcome: Result<(), Problem>) -> Capability {
 }
 
 /// The cgroup, and what it tells: tried with a leaf as a run makes it.
-fn build_cgroup(hierarchy: Result<Hierarchy, Problem>) -> [Capability; 3] {
+///
+/// A high-water mark that no file shows can be read by eBPF.
+fn build_cgroup(hierarchy: Result<Hierarchy, Problem>, ebpf: bool) -> [Capability; 3] {
     let leaf = hierarchy.and_then(|hierarchy| Leaf::create(&hierarchy));
     let mut leaf = match leaf {
         Ok(leaf) => leaf,
@@ -223,6 +228,10 @@ fn build_cgroup(hierarchy: Result<Hierarchy, Problem>) -> [Capability; 3] {
         Reading::Known { value: _, source } => Capability::yes(
             Mechanism::Headline,
             format!("{source}, page cache included"),
+        ),
+        Reading::Missing(_) if ebpf => Capability::yes(
+            Mechanism::Headline,
+            format!("{WATERMARK}, page cache included; this kernel has no file that shows it"),
         ),
         Reading::Missing(why) => Capability::no(Mechanism::Headline, why, NO_HEADLINE)
             .help("boot Linux 5.19 or later".to_owned()),
@@ -450,9 +459,12 @@ mod tests {
 
     #[test]
     fn without_a_cgroup_nothing_of_it_is_claimed() {
-        let outcome = build_cgroup(Err(Problem::new("cannot use the cgroup v2 hierarchy")
-            .because("it is not mounted")
-            .help("mount it: `mount -t cgroup2 none /sys/fs/cgroup`")));
+        let outcome = build_cgroup(
+            Err(Problem::new("cannot use the cgroup v2 hierarchy")
+                .because("it is not mounted")
+                .help("mount it: `mount -t cgroup2 none /sys/fs/cgroup`")),
+            true,
+        );
         assert!(outcome.iter().all(|line| line.status == Status::No));
         assert!(outcome[0].help.is_some());
     }

@@ -346,14 +346,18 @@ impl Session {
         };
         let headline = EventKind::HeadlineRead {
             // What the file shows is what the kernel keeps, and not every kernel has the file.
-            bytes: leaf.headline().or(self.tracker.leaf_watermark()),
+            bytes: leaf.headline().or(self.tracker.watermark(leaf.id())),
             limit: leaf.limit(),
             oom_kills: leaf.oom_kills(),
         };
         let hierarchy: Hierarchy = leaf.hierarchy().clone();
         self.record_now(headline);
         for cgroup in std::mem::take(&mut self.escaped) {
-            let bytes = hierarchy.peak_of(&cgroup);
+            let watermark = || Some(self.tracker.watermark(hierarchy.id_of(&cgroup)?));
+            let bytes = match hierarchy.peak_of(&cgroup) {
+                Reading::Missing(why) => watermark().unwrap_or(Reading::Missing(why)),
+                known @ Reading::Known { .. } => known,
+            };
             self.record_now(EventKind::EscapedCgroupRead { cgroup, bytes });
         }
     }

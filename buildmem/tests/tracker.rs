@@ -4,6 +4,8 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+#[path = "support/kernel.rs"]
+mod kernel;
 mod support;
 
 use std::ffi::OsStr;
@@ -20,7 +22,6 @@ use std::time::{Duration, Instant};
 use buildmem::command_line::CommandLine;
 use buildmem::event::{EventKind, ExitStatus};
 use buildmem::ids::Tgid;
-use buildmem::observe::bpf::offsets::find_offsets;
 use buildmem::observe::bpf::{CgroupLeaf, LostCount, Tracker, TrackerConfig};
 use buildmem::reading::Reading;
 use buildmem::units::ByteSize;
@@ -60,7 +61,7 @@ impl Process {
 
     /// Checks that the last image has a few MiB, below an inherited maximum that is not its own.
     fn assert_small_after_a_large_image(&self) {
-        if kernel_keeps_the_mm_until_exit() {
+        if kernel::keeps_the_mm_until_exit() {
             assert!(self.peak() < 8.0, "{self:?}");
             return;
         }
@@ -113,13 +114,6 @@ impl Seen {
     fn counted(&self) -> usize {
         self.stdout.trim().parse().expect("the workload's count")
     }
-}
-
-/// Whether a process's address space can be read when it exits (Linux 6.16 and later). Before, only the
-/// maximum over all of its images is known.
-fn kernel_keeps_the_mm_until_exit() -> bool {
-    let btf = fs::read("/sys/kernel/btf/vmlinux").unwrap();
-    find_offsets(&btf).unwrap().exit_tells_group_dead == 1
 }
 
 fn start_tracker() -> Tracker {

@@ -104,10 +104,10 @@ impl Tracker {
         }
     }
 
-    /// The leaf's high-water mark as the kernel's memory controller keeps it.
-    pub fn leaf_watermark(&self) -> Reading<ByteSize> {
+    /// The high-water mark of the cgroup with this inode number, as the kernel's memory controller keeps it.
+    pub fn watermark(&self, cgroup_id: u64) -> Reading<ByteSize> {
         match self {
-            Self::Ebpf(tracker) => tracker.leaf_watermark(),
+            Self::Ebpf(tracker) => tracker.watermark(cgroup_id),
             Self::Proc(_) => Reading::missing("only eBPF can read it on this kernel"),
         }
     }

@@ -5,8 +5,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
 
+#[path = "../support/kernel.rs"]
+mod kernel;
 #[path = "../support/page_cache.rs"]
 mod page_cache;
+#[path = "../support/slowness.rs"]
+mod slowness;
 #[path = "../support/mod.rs"]
 mod support;
 mod tool;

@@ -18,6 +18,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
+use crate::slowness::slowness;
 use crate::support;
 
 /// The workload's program, all of it in the page cache: no build is charged for reading it.
@@ -34,7 +35,7 @@ pub const BUILD_MEM: &str = env!("CARGO_BIN_EXE_build-mem");
 
 /// No run here takes that long.
 fn patience() -> Duration {
-    Duration::from_mins(1) * support::slowness()
+    Duration::from_mins(1) * slowness()
 }
 
 /// A folder in which builds are measured.

@@ -5,15 +5,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// How many times slower than a real machine this one is: an emulated one says so. The workloads hold their memory for
-/// so much longer, too.
-pub fn slowness() -> u32 {
-    let slowness = env::var("BUILD_MEM_TESTS_SLOWNESS").ok();
-    slowness
-        .and_then(|slowness| slowness.parse().ok())
-        .unwrap_or(1)
-}
-
 /// The program of `examples/NAME.rs`, built if need be: cargo builds examples only when it tests everything.
 ///
 /// `BUILD_MEM_EXAMPLES` is their folder where there is no cargo, as in a virtual machine.

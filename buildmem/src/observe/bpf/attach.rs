@@ -1,5 +1,6 @@
 //! Loads the eBPF programs, attaches them, and reads what they send. The only place that names aya.
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs;
 use std::io;
@@ -19,6 +20,7 @@ use rustix::process::{Resource, getrlimit};
 use rustix::thread::CapabilitySet;
 use zerocopy::IntoBytes as _;
 
+use super::WATERMARK;
 use super::decode::{CgroupLeaf, DecodeContext, Decoded, decode};
 use super::missed::skipped_runs;
 use super::offsets::find_offsets;
@@ -89,7 +91,7 @@ impl Tracker {
             context: DecodeContext {
                 page_size: config.page_size,
                 leaf: None,
-                leaf_watermark: None,
+                watermarks: BTreeMap::new(),
             },
             undecodable: 0,
         })
@@ -178,12 +180,12 @@ impl Tracker {
         Ok(counts)
     }
 
-    /// The leaf's high-water mark as the kernel's memory controller keeps it, which kernels show as `memory.peak` since
-    /// Linux 5.19; as it stood when the last process ended in it.
-    pub fn leaf_watermark(&self) -> Reading<ByteSize> {
-        match self.context.leaf_watermark {
-            Some(watermark) => Reading::known(watermark, "mem_cgroup.memory.watermark"),
-            None => Reading::missing("no process of the build has ended in its cgroup"),
+    /// The high-water mark of the cgroup with this inode number as the kernel's memory controller keeps it, which
+    /// kernels show as `memory.peak` since Linux 5.19; as it stood when the last process of the build ended there.
+    pub fn watermark(&self, cgroup_id: u64) -> Reading<ByteSize> {
+        match self.context.watermarks.get(&cgroup_id) {
+            Some(watermark) => Reading::known(*watermark, WATERMARK),
+            None => Reading::missing("no process of the build has ended in that cgroup"),
         }
     }
 

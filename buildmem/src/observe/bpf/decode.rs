@@ -4,6 +4,8 @@
 //! `signal->maxrss` (`ru_maxrss` of getrusage(2)) is not: it is inherited across exec, so that `/bin/true`
 //! started by a process of 400 MiB shows 400 MiB.
 
+use std::collections::BTreeMap;
+
 use buildmem_common::{
     CgroupAttachRecord, ExecRecord, ExitRecord, ForkRecord, RecordHeader, flag, kind,
 };
@@ -22,8 +24,9 @@ pub struct DecodeContext {
     pub page_size: u64,
     /// Where the build belongs. Until it is known, moves between cgroups are not told.
     pub leaf: Option<CgroupLeaf>,
-    /// The leaf's high-water mark (`mem_cgroup.memory.watermark`) when the last process of it ended.
-    pub leaf_watermark: Option<ByteSize>,
+    /// The high-water mark (`mem_cgroup.memory.watermark`) of each memory cgroup in which a process of the build ended,
+    /// by the inode number of its directory, as it stood then.
+    pub watermarks: BTreeMap<u64, ByteSize>,
 }
 
 /// The cgroup that holds the build and nothing else.
@@ -151,12 +154,13 @@ pub fn decode(bytes: &[u8], context: &mut DecodeContext) -> Result<Decoded, Deco
     Ok(Decoded::Event(Event::new(at, event)))
 }
 
-/// The mark only ever rises, so the last process that ends in the leaf tells what it came to.
+/// The mark only ever rises, so the last process that ends in a cgroup tells what it came to.
 fn learn_watermark(record: &ExitRecord, context: &mut DecodeContext) {
-    let Some(leaf) = &context.leaf else { return };
-    if record.memory_cgroup_id == leaf.cgroup_id {
+    if record.memory_cgroup_id != 0 {
         let watermark = pages(record.memory_watermark_pages, context.page_size);
-        context.leaf_watermark = context.leaf_watermark.max(Some(watermark));
+        let known = context.watermarks.entry(record.memory_cgroup_id);
+        let known = known.or_default();
+        *known = watermark.max(*known);
     }
 }
 
@@ -258,7 +262,7 @@ mod tests {
         DecodeContext {
             page_size: 4096,
             leaf: None,
-            leaf_watermark: None,
+            watermarks: BTreeMap::new(),
         }
     }
 
@@ -405,13 +409,8 @@ mod tests {
     }
 
     #[test]
-    fn the_leafs_watermark_is_the_highest_that_a_process_of_it_ended_with() {
+    fn a_cgroups_watermark_is_the_highest_that_a_process_of_it_ended_with() {
         let mut context = context();
-        context.leaf = Some(CgroupLeaf {
-            hierarchy_id: 0,
-            cgroup_id: 7,
-            path: None,
-        });
         for (memory_cgroup_id, memory_watermark_pages) in [(7, 100), (8, 900), (7, 200), (7, 150)] {
             let record = ExitRecord {
                 header: header(kind::EXIT, 0),
@@ -426,7 +425,7 @@ mod tests {
             decode(record.as_bytes(), &mut context).unwrap();
         }
         let expected = ByteSize::from_bytes(200 * 4096);
-        assert_eq!(context.leaf_watermark, Some(expected));
+        assert_eq!(context.watermarks.get(&7), Some(&expected));
     }
 
     fn attach(hierarchy_id: u32, cgroup_id: u64, text: &str) -> CgroupAttachRecord {
@@ -498,7 +497,7 @@ mod tests {
             let mut bytes = kind.to_ne_bytes().to_vec();
             bytes.extend(rest);
             let leaf = Some(CgroupLeaf { hierarchy_id: 0, cgroup_id: 0, path: Some(String::new()) });
-            let mut context = DecodeContext { page_size, leaf, leaf_watermark: None };
+            let mut context = DecodeContext { page_size, leaf, watermarks: BTreeMap::new() };
             for len in [bytes.len(), 24, 32, 40, 48, 56, 72, 3] {
                 let _ = decode(&bytes[..len.min(bytes.len())], &mut context);
             }

@@ -8,3 +8,6 @@ pub mod offsets;
 
 pub use attach::{LostCount, Tracker, TrackerConfig};
 pub use decode::CgroupLeaf;
+
+/// Where a cgroup's high-water mark is read on kernels that have no file for it.
+pub const WATERMARK: &str = "mem_cgroup.memory.watermark";

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
 use procfs::process::MountInfo;
@@ -127,6 +128,12 @@ impl Hierarchy {
         let below = directory.strip_prefix(&self.mount_point).ok()?;
         let path = join(Path::new(&self.mount_root), below);
         Some(path.to_string_lossy().into_owned())
+    }
+
+    /// The inode number of a cgroup's folder, where it is there and can be seen.
+    pub fn id_of(&self, path_in_hierarchy: &str) -> Option<u64> {
+        let dir = self.directory_of(path_in_hierarchy)?;
+        fs::metadata(dir).ok().map(|metadata| metadata.ino())
     }
 
     /// The high-water mark of any cgroup, such as one to which a process of the build was moved. It covers
