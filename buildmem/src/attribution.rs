@@ -11,13 +11,17 @@ use crate::ids::{ProcessId, Tgid};
 use crate::reading::Reading;
 use crate::recording::{Header, TRACKER_PROC};
 use crate::report::{
-    Composition, Escaped, Exit, Headline, Host, LeftRunning, Oom, OomVictim, Peak, ProcessAtPeak,
-    ProcessClass, Processes, Profiler, Report, SCHEMA, Stage, StageAtPeak, TopProcess, Verdict,
+    Budget, Composition, Escaped, Exit, Headline, Host, LeftRunning, Oom, OomVictim, Peak,
+    ProcessAtPeak, ProcessClass, Processes, Profiler, Report, SCHEMA, Stage, StageAtPeak,
+    TopProcess, Verdict,
 };
 use crate::stages::{OTHER, StageId, Stages};
 use crate::timeline::{TimelineRow, TimelineTable};
 use crate::tree::{Ended, Holding, Process, ProcessTree};
 use crate::units::{BootTime, ByteSize};
+
+/// What a shell ends with whose command was ended by SIGKILL: 128 + 9.
+const CODE_OF_SIGKILL: i32 = 137;
 
 /// How many processes with the highest own peak are listed.
 const TOP_PROCESSES: usize = 20;
@@ -607,6 +611,12 @@ impl Attribution {
         if self.build_ended.is_none() {
             self.note("exit", "the recording ends before the build does");
         }
+        if self.header.budget.is_some() && !matches!(self.headline, Some(Reading::Known { .. })) {
+            self.note(
+                "budget",
+                "without the kernel's high-water mark nobody can tell whether the build stayed within it",
+            );
+        }
         if self.oom_kills.is_none() {
             self.note(
                 "oom.kills",
@@ -673,7 +683,8 @@ impl Attribution {
             .as_ref()
             .map(|peak| self.peak_report(peak, started));
         let headline = self.headline_report();
-        let verdict = self.verdict();
+        let budget = self.budget_report(&headline, peak.as_ref());
+        let verdict = self.verdict(budget.as_ref());
         Report {
             schema: SCHEMA.to_owned(),
             label: self.header.label,
@@ -687,6 +698,7 @@ impl Attribution {
                 .collect(),
             cwd: self.header.cwd,
             verdict,
+            budget,
             exit: exit.map_or(
                 Exit {
                     code: None,
@@ -733,16 +745,45 @@ impl Attribution {
         }
     }
 
-    fn verdict(&self) -> Verdict {
+    fn budget_report(&self, headline: &Headline, peak: Option<&Peak>) -> Option<Budget> {
+        let budget = self.header.budget?.bytes();
+        let exceeded_by_bytes = headline.bytes.map(|bytes| bytes.saturating_sub(budget));
+        let most = |peak: &Peak| {
+            let stage = peak.stages.iter().max_by_key(|stage| stage.pss_bytes)?;
+            Some(stage.name.clone())
+        };
+        Some(Budget {
+            bytes: budget,
+            exceeded_by_bytes,
+            stage: peak.filter(|_| exceeded_by_bytes > Some(0)).and_then(most),
+        })
+    }
+
+    /// Whether the kernel has killed processes of the build for want of memory. The cgroup's own count decides, where
+    /// there is one: a process that was chosen may have been elsewhere.
+    fn was_out_of_memory(&self) -> bool {
+        match self.oom_kills {
+            Some(kills) => kills > 0,
+            None => !self.oom_victims.is_empty(),
+        }
+    }
+
+    fn verdict(&self, budget: Option<&Budget>) -> Verdict {
         let Some((_, status)) = self.build_ended else {
             return Verdict::Incomplete;
         };
         match status {
-            ExitStatus::Code(0) if self.verify.iter().all(|check| check.ok) => Verdict::Pass,
-            ExitStatus::Code(0) => Verdict::VerificationFailed,
-            ExitStatus::Code(_) | ExitStatus::Signal(_) if self.interrupted => Verdict::Interrupted,
+            ExitStatus::Code(0) if !self.verify.iter().all(|check| check.ok) => {
+                Verdict::VerificationFailed
+            }
+            ExitStatus::Code(0) if budget.is_some_and(|it| it.exceeded_by_bytes > Some(0)) => {
+                Verdict::OverBudget
+            }
+            ExitStatus::Code(0) => Verdict::Pass,
+            _ if self.interrupted => Verdict::Interrupted,
+            _ if self.was_out_of_memory() => Verdict::OutOfMemory,
+            ExitStatus::Code(CODE_OF_SIGKILL) | ExitStatus::Signal(_) => Verdict::BuildKilled,
             ExitStatus::Code(_) => Verdict::BuildFailed,
-            ExitStatus::Signal(_) => Verdict::BuildKilled,
         }
     }
 
@@ -990,6 +1031,7 @@ mod tests {
                 cgroup_version: Some(1),
                 cgroup: Some("/leaf".into()),
                 stages: rules.iter().map(rule).collect(),
+                budget: None,
                 preset: None,
             };
             let mut search = StageSearch::new(&header.stages).unwrap();

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use crate::units::ByteSize;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::export::Format;
@@ -19,7 +20,7 @@ use crate::export::Format;
   build-mem report --format csv > t.csv   memory over time, from the last recording
   build-mem doctor                        what this host can measure
 
-Exit code: the build's own when it fails; otherwise 0 passed, 121 verification failed,
+Exit code: the build's own when it fails; otherwise 0 passed, 121 verification failed, 122 over budget,
 123 not trustworthy (--strict), 125 build-mem could not do its work, 126/127 as in a shell."
 )]
 pub struct Cli {
@@ -77,6 +78,15 @@ pub struct RunArgs {
     /// Print nothing but the result line; the build's output goes to its log alone
     #[arg(long)]
     pub json_only: bool,
+    /// The most memory that the build may have, such as `8g` or `512MiB`: a hard ceiling, at which the kernel ends processes
+    #[arg(long, value_name = "LIMIT")]
+    pub memory: Option<ByteSize>,
+    /// Swap that the build may use beside `--memory` [default: none]
+    #[arg(long, value_name = "SIZE", requires = "memory")]
+    pub swap: Option<ByteSize>,
+    /// Exit with 122 when the build passed but needed more than this; nothing is enforced
+    #[arg(long, value_name = "SIZE")]
+    pub budget: Option<ByteSize>,
     /// Run the build as this user [default: whoever called sudo, else the current user]
     #[arg(long, value_name = "NAME")]
     pub user: Option<String>,

@@ -6,6 +6,8 @@ use crate::report::{Report, Verdict};
 
 /// The build succeeded, but did not leave what it had to.
 pub const VERIFICATION_FAILED: u8 = 121;
+/// The build succeeded, but needed more memory than its budget.
+pub const OVER_BUDGET: u8 = 122;
 /// The measurement is not complete, and `--strict` was given.
 pub const NOT_TRUSTWORTHY: u8 = 123;
 /// build-mem could not do its work: bad usage, config, privileges.
@@ -37,6 +39,11 @@ pub fn of_report(report: &Report, strict: bool) -> u8 {
     }
     match report.verdict {
         Verdict::VerificationFailed => VERIFICATION_FAILED,
+        Verdict::OverBudget => OVER_BUDGET,
+        // Who asks for a budget must not take an answer that nobody has for a yes.
+        _ if (report.budget.as_ref()).is_some_and(|budget| budget.exceeded_by_bytes.is_none()) => {
+            NOT_TRUSTWORTHY
+        }
         _ if strict && !is_trustworthy(report) => NOT_TRUSTWORTHY,
         _ => 0,
     }

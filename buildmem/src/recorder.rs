@@ -140,6 +140,7 @@ mod tests {
             cgroup_version: None,
             cgroup: None,
             stages: Vec::new(),
+            budget: None,
             preset: None,
         }
     }

@@ -55,7 +55,10 @@ pub struct Header {
     pub cgroup: Option<String>,
     /// The stage rules in force, highest precedence first.
     pub stages: Vec<StageRule>,
-    /// The preset that gave them, when there was no config.
+    /// What the build was to stay within.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<ByteSize>,
+    /// The preset that gave the rules, when there was no config.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preset: Option<String>,
 }
@@ -232,6 +235,7 @@ mod tests {
             cgroup_version: Some(2),
             cgroup: None,
             stages: Vec::new(),
+            budget: None,
             preset: None,
         }
     }

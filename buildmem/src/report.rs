@@ -25,6 +25,9 @@ pub struct Report {
     pub cwd: String,
     /// The outcome in a word.
     pub verdict: Verdict,
+    /// What the build was to stay within; absent when that was not asked.
+    #[serde(default)]
+    pub budget: Option<Budget>,
     /// How the build's own process ended.
     pub exit: Exit,
     /// The kernel's high-water mark of the build's cgroup.
@@ -55,12 +58,17 @@ pub enum Verdict {
     Pass,
     /// The build ended with another code than 0.
     BuildFailed,
-    /// The build was ended by a signal that did not come through build-mem.
+    /// The build was ended by a signal that did not come through build-mem, or ended with the exit code of a shell whose
+    /// command was ended by SIGKILL.
     BuildKilled,
+    /// The build failed, and the kernel had killed processes of its cgroup for want of memory.
+    OutOfMemory,
     /// Ctrl-C or a signal to build-mem ended the build.
     Interrupted,
     /// The build succeeded, but an artifact is missing, empty or broken.
     VerificationFailed,
+    /// The build succeeded, but needed more than its budget.
+    OverBudget,
     /// The recording ends before the build does: build-mem itself was killed.
     Incomplete,
 }
@@ -72,11 +80,24 @@ impl Verdict {
             Self::Pass => "pass",
             Self::BuildFailed => "build-failed",
             Self::BuildKilled => "build-killed",
+            Self::OutOfMemory => "out-of-memory",
             Self::Interrupted => "interrupted",
             Self::VerificationFailed => "verification-failed",
+            Self::OverBudget => "over-budget",
             Self::Incomplete => "incomplete",
         }
     }
+}
+
+/// What the build was to stay within, and whether it did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Budget {
+    /// The budget.
+    pub bytes: u64,
+    /// By how much the headline is above it; 0 within it, absent without a headline.
+    pub exceeded_by_bytes: Option<u64>,
+    /// The stage that held most at the peak, where the budget is exceeded.
+    pub stage: Option<String>,
 }
 
 /// How the build's own process ended; both absent when that was not seen.

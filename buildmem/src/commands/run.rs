@@ -26,7 +26,7 @@ use crate::launch::start::{BuildCommand, BuildSpec, find_program, start};
 use crate::launch::terminal::{StatusLine, Terminal};
 use crate::launch::verify::verify;
 use crate::observe::bpf::{CgroupLeaf, TrackerConfig};
-use crate::observe::cgroup::{Hierarchy, Leaf};
+use crate::observe::cgroup::{Hierarchy, Leaf, SwapLimit};
 use crate::observe::host::{self, HostFacts, boot_time_now};
 use crate::observe::proc::ProcReader;
 use crate::observe::sampler::Sampler;
@@ -40,6 +40,7 @@ use crate::session::{Parts, Session};
 use crate::stages::Stages;
 use crate::timeline::TimelineTable;
 use crate::tree::ProcessTree;
+use crate::units::ByteSize;
 
 /// Where processes are shown.
 const PROC: &str = "/proc";
@@ -176,6 +177,7 @@ impl Plan {
             cgroup_version: leaf.map(|leaf| leaf.hierarchy().version.number()),
             cgroup: leaf.map(Leaf::path_in_hierarchy),
             stages: self.project.config.stages.clone(),
+            budget: args.budget,
             preset: self.project.preset.map(|preset| preset.name().to_owned()),
         }
     }
@@ -198,6 +200,14 @@ async fn measure(
     let clear_plan = clear_plan(args, &plan)?;
     let out_dir = open_out_dir(args, &plan)?;
     let leaf = make_leaf(&mut plan);
+    if let Some(memory) = args.memory {
+        set_ceiling(
+            &mut plan,
+            leaf.as_ref(),
+            memory,
+            args.swap.unwrap_or_default(),
+        )?;
+    }
     if let Some(leaf) = &leaf {
         tracker.set_leaf(CgroupLeaf {
             hierarchy_id: leaf.hierarchy().id,
@@ -419,6 +429,28 @@ fn make_leaf(plan: &mut Plan) -> Option<Leaf> {
             None
         }
     }
+}
+
+/// Sets what the build may have. A ceiling that is not there would make the run mean something else: no run, then.
+fn set_ceiling(
+    plan: &mut Plan,
+    leaf: Option<&Leaf>,
+    memory: ByteSize,
+    swap: ByteSize,
+) -> Result<(), Problem> {
+    let Some(leaf) = leaf else {
+        let why = plan.notes.pop().map(|note| note.why).unwrap_or_default();
+        return Err(Problem::new("cannot keep the build to `--memory`")
+            .because(format!("it has no cgroup of its own: {why}"))
+            .help("`build-mem doctor` tells what is missing"));
+    };
+    if leaf.set_limit(memory, swap)? == SwapLimit::NotCounted {
+        plan.note(
+            "headline.limit_bytes",
+            "this kernel does not count the swap of a cgroup: where there is swap, the build may use it",
+        );
+    }
+    Ok(())
 }
 
 fn clone(file: &File) -> Result<File, Problem> {

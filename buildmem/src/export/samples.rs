@@ -38,6 +38,7 @@ pub(super) fn monorepo() -> Report {
         command: words(&["bash", "-lc", "npm run build"]),
         cwd: "/src/monorepo".to_owned(),
         verdict: Verdict::Pass,
+        budget: None,
         exit: code(0),
         headline: Headline {
             bytes: Some(1516 * MIB),
@@ -273,6 +274,7 @@ pub(super) fn failed() -> Report {
         label: "failed".to_owned(),
         duration_s: 7.912,
         verdict: Verdict::BuildFailed,
+        budget: None,
         exit: code(2),
         headline: Headline {
             bytes: Some(571 * MIB),
@@ -363,6 +365,7 @@ pub(super) fn out_of_memory() -> Report {
         label: "limited".to_owned(),
         duration_s: 29.3,
         verdict: Verdict::BuildFailed,
+        budget: None,
         exit: code(137),
         headline: Headline {
             bytes: Some(GIB),
@@ -451,6 +454,7 @@ pub(super) fn interrupted() -> Report {
         label: "interrupted".to_owned(),
         duration_s: 0.041,
         verdict: Verdict::Interrupted,
+        budget: None,
         exit: ended_unseen(),
         headline: Headline {
             bytes: None,
@@ -524,6 +528,7 @@ pub(super) fn incomplete() -> Report {
     Report {
         label: "incomplete".to_owned(),
         verdict: Verdict::Incomplete,
+        budget: None,
         exit: ended_unseen(),
         headline: Headline {
             bytes: None,
@@ -552,6 +557,7 @@ pub(super) fn escaped() -> Report {
     Report {
         label: "escaped".to_owned(),
         verdict: Verdict::VerificationFailed,
+        budget: None,
         headline: Headline {
             complete: false,
             escaped: vec![

@@ -18,8 +18,8 @@ use super::layout::{
 use crate::command_line::CommandLine;
 use crate::event::{Note, VerifyCheck};
 use crate::report::{
-    Composition, Escaped, Exit, Headline, Host, LeftRunning, Oom, OomVictim, Peak, ProcessAtPeak,
-    Processes, Profiler, Report, Stage, StageAtPeak, TopProcess, Verdict,
+    Budget, Composition, Escaped, Exit, Headline, Host, LeftRunning, Oom, OomVictim, Peak,
+    ProcessAtPeak, Processes, Profiler, Report, Stage, StageAtPeak, TopProcess, Verdict,
 };
 use crate::units::ByteSize;
 
@@ -158,6 +158,7 @@ pub fn write(
         stages,
         processes,
         oom,
+        budget,
         verify,
         profiler,
         host,
@@ -168,6 +169,9 @@ pub fn write(
     let missed = missed_peak(headline, peak.as_ref(), host);
     page.headline(headline, peak.as_ref(), missed, profiler.events_lost);
     page.result(*verdict, *exit, *duration_s, oom, verify);
+    if let Some(budget) = budget {
+        page.budget(budget);
+    }
     page.out_of_memory(oom);
     page.composition(peak.as_ref(), missed);
     page.stages(stages, peak.as_ref(), missed);
@@ -470,6 +474,8 @@ impl Page {
             Verdict::Pass => (good, "✓ pass"),
             Verdict::BuildFailed => (bad, "✗ build failed"),
             Verdict::BuildKilled => (bad, "✗ build killed"),
+            Verdict::OutOfMemory => (bad, "✗ out of memory"),
+            Verdict::OverBudget => (bad, "✗ over budget"),
             Verdict::Interrupted => (warning, "! interrupted"),
             Verdict::VerificationFailed => (bad, "✗ verification failed"),
             Verdict::Incomplete => (warning, "! incomplete"),
@@ -491,6 +497,8 @@ impl Page {
             Verdict::Pass
             | Verdict::BuildFailed
             | Verdict::BuildKilled
+            | Verdict::OutOfMemory
+            | Verdict::OverBudget
             | Verdict::Interrupted
             | Verdict::VerificationFailed
             | Verdict::Incomplete => String::new(),
@@ -506,6 +514,34 @@ impl Page {
             let text = "not for want of memory: its cgroup counted no out-of-memory kill";
             self.figure("", Style::new(), "", Style::new(), text);
         }
+    }
+
+    /// Whether the build stayed within what it was to stay within.
+    fn budget(&mut self, budget: &Budget) {
+        let Budget {
+            bytes,
+            exceeded_by_bytes,
+            stage,
+        } = budget;
+        let Palette {
+            good, bad, warning, ..
+        } = self.palette;
+        let (style, text) = match (exceeded_by_bytes, stage) {
+            (Some(0), _) => (good, "is the budget: not exceeded".to_owned()),
+            (Some(more), Some(stage)) => (
+                bad,
+                format!(
+                    "is the budget: would exceed by {} in stage {stage}",
+                    size(*more)
+                ),
+            ),
+            (Some(more), None) => (
+                bad,
+                format!("is the budget: would exceed by {}", size(*more)),
+            ),
+            (None, _) => (warning, "is the budget: not known to be kept".to_owned()),
+        };
+        self.figure("", Style::new(), &size(*bytes), style, &text);
     }
 
     /// What the cgroup's memory consisted of. The parts add up to what it held, `unattributed` included.

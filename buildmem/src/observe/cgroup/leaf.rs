@@ -49,6 +49,15 @@ pub struct Leaf {
     removed: bool,
 }
 
+/// What became of a limit of swap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SwapLimit {
+    /// It is in force.
+    Set,
+    /// The kernel does not count the swap of cgroups.
+    NotCounted,
+}
+
 /// A leaf of a run that is gone.
 #[derive(Debug)]
 pub struct Leftover {
@@ -217,6 +226,45 @@ impl Leaf {
             Version::V2 => visible
                 .filter_map(|dir| v2::limit(&read(dir, v2::LIMIT)?))
                 .min(),
+        }
+    }
+
+    /// Sets the most memory that it and those below it may hold, and the most swap beside it.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel does not take it.
+    pub fn set_limit(&self, memory: ByteSize, swap: ByteSize) -> Result<SwapLimit, Problem> {
+        let write = |name: &str, bytes: u64| fs::write(self.dir.join(name), bytes.to_string());
+        let memory = memory.bytes();
+        let (limit, swap_file, swap) = match self.hierarchy.version {
+            // v1 limits the sum of both, which must not be below the limit of memory: that one is set first.
+            Version::V1 => (
+                v1::LIMIT,
+                v1::SWAP_LIMIT,
+                memory.saturating_add(swap.bytes()),
+            ),
+            Version::V2 => (v2::LIMIT, v2::SWAP_LIMIT, swap.bytes()),
+        };
+        let failed = |name: &str, error: &io::Error| {
+            Problem::new(format!(
+                "cannot set the limit of the build's cgroup (`{name}`)"
+            ))
+            .because(error)
+        };
+        write(limit, memory).map_err(|error| failed(limit, &error))?;
+        match write(swap_file, swap) {
+            Ok(()) => Ok(SwapLimit::Set),
+            // Built or booted without it; cgroup v1 makes no such file, and does not let us make one.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied
+                ) && !self.dir.join(swap_file).exists() =>
+            {
+                Ok(SwapLimit::NotCounted)
+            }
+            Err(error) => Err(failed(swap_file, &error)),
         }
     }
 

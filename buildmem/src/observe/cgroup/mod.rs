@@ -8,7 +8,7 @@ mod v1;
 mod v2;
 
 pub use hierarchy::{Hierarchy, Version};
-pub use leaf::{Leaf, Leftover};
+pub use leaf::{Leaf, Leftover, SwapLimit};
 
 use crate::units::ByteSize;
 

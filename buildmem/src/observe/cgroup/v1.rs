@@ -8,6 +8,7 @@ use super::{bytes, flat_keyed, keyed_value};
 pub(super) const USAGE: &str = "memory.usage_in_bytes";
 pub(super) const STAT: &str = "memory.stat";
 pub(super) const PEAK: &str = "memory.max_usage_in_bytes";
+pub(super) const SWAP_LIMIT: &str = "memory.memsw.limit_in_bytes";
 pub(super) const LIMIT: &str = "memory.limit_in_bytes";
 pub(super) const KERNEL: &str = "memory.kmem.usage_in_bytes";
 pub(super) const OOM: &str = "memory.oom_control";

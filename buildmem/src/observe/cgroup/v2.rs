@@ -12,6 +12,7 @@ use super::{bytes, flat_keyed, keyed_value};
 pub(super) const USAGE: &str = "memory.current";
 pub(super) const STAT: &str = "memory.stat";
 pub(super) const PEAK: &str = "memory.peak";
+pub(super) const SWAP_LIMIT: &str = "memory.swap.max";
 pub(super) const LIMIT: &str = "memory.max";
 pub(super) const EVENTS: &str = "memory.events";
 const CONTROLLERS: &str = "cgroup.controllers";
