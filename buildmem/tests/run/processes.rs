@@ -7,22 +7,25 @@ use buildmem::event::EventKind;
 use buildmem::ids::Tgid;
 use buildmem_common::ARGV_CAPACITY;
 
+use crate::slowness::slowness;
 use crate::tool::{BUILD_MEM, Project, Running, workload};
 
 #[test]
 #[ignore = "needs root and eBPF: cargo xtask test"]
 fn every_process_of_a_storm_is_counted_in_the_result_and_in_the_recording() {
     let project = Project::new();
-    let ran = project
-        .measured_script(r#""$0" storm 10000 && "$0" never-exec 300 && "$0" vfork-exec 500"#);
+    let storm = 10_000 / u64::from(slowness());
+    let ran = project.measured_script(&format!(
+        r#""$0" storm {storm} && "$0" never-exec 300 && "$0" vfork-exec 500"#
+    ));
     assert_eq!(ran.code(), 0, "{}", ran.stderr());
     assert!(
-        ran.stdout().starts_with("10000\n300\n500\n"),
+        ran.stdout().starts_with(&format!("{storm}\n300\n500\n")),
         "what the workload counted"
     );
     let report = ran.report();
     // The shell and its three children, besides what these made.
-    let (forks, execs) = (4 + 10_000 + 300 + 500, 4 + 10_000 + 500);
+    let (forks, execs) = (4 + storm + 300 + 500, 4 + storm + 500);
     assert_eq!(report.profiler.events_lost, 0);
     assert_eq!(
         (
