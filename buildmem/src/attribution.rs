@@ -7,6 +7,7 @@ use crate::command_line::CommandLine;
 use crate::event::{
     CgroupComposition, CgroupSample, Event, EventKind, ExitStatus, Note, ProfilerCost, VerifyCheck,
 };
+use crate::handed_over::HandedOver;
 use crate::ids::{ProcessId, Tgid};
 use crate::reading::Reading;
 use crate::recording::{Header, TRACKER_PROC};
@@ -53,6 +54,7 @@ pub struct Attribution {
     /// Live processes that are charged to another cgroup.
     outside: BTreeSet<ProcessId>,
     oom_victims: Vec<OomVictim>,
+    handed_over: HandedOver,
     verify: Vec<VerifyCheck>,
     lost: u64,
     cost: Option<ProfilerCost>,
@@ -177,6 +179,7 @@ impl Attribution {
             escaped: BTreeMap::new(),
             outside: BTreeSet::new(),
             oom_victims: Vec::new(),
+            handed_over: HandedOver::default(),
             verify: Vec::new(),
             lost: 0,
             cost: None,
@@ -200,7 +203,10 @@ impl Attribution {
                 self.born(*parent, *child);
                 self.joined(at, *child, None);
             }
-            EventKind::Execed { tgid, .. } => self.joined(at, *tgid, before),
+            EventKind::Execed { tgid, argv, .. } => {
+                self.handed_over.saw(argv);
+                self.joined(at, *tgid, before);
+            }
             EventKind::Exited { .. } => {}
             EventKind::Sampled {
                 cgroup,
@@ -611,6 +617,7 @@ impl Attribution {
         if self.build_ended.is_none() {
             self.note("exit", "the recording ends before the build does");
         }
+        self.notes.extend(self.handed_over.notes());
         if self.header.budget.is_some() && !matches!(self.headline, Some(Reading::Known { .. })) {
             self.note(
                 "budget",

@@ -14,6 +14,7 @@ pub mod diagnosis;
 pub mod event;
 pub mod exit_code;
 pub mod export;
+pub mod handed_over;
 pub mod ids;
 pub mod launch;
 pub mod observe;

@@ -19,6 +19,7 @@ const LAYERS: [&[&str]; 7] = [
         "automatic_stages",
         "config",
         "diagnosis",
+        "handed_over",
         "report",
         "sampling",
         "stages",
