@@ -20,6 +20,7 @@ use crate::exit_code;
 use crate::export;
 use crate::launch::clear;
 use crate::launch::credentials::{Invoker, RestoredEnvironment, SudoCall};
+use crate::launch::elevate;
 use crate::launch::output::{Forward, OurStdio, Output};
 use crate::launch::signals::SignalStream;
 use crate::launch::start::{BuildCommand, BuildSpec, find_program, start};
@@ -59,6 +60,9 @@ struct Plan {
 /// Runs the build, and tells what it needed.
 pub fn run(args: &RunArgs) -> Result<u8, Problem> {
     log_to_stderr(args.verbose);
+    if args.tracker == TrackerArg::Ebpf && !elevate::has_ebpf_capabilities() {
+        elevate::through_sudo(!args.quiet && !args.json_only)?;
+    }
     let environment: HashMap<OsString, OsString> = std::env::vars_os().collect();
     let invoker = Invoker::resolve(args.user.as_deref(), &environment)?;
     let host = host::facts(Path::new(PROC), Path::new("/"));

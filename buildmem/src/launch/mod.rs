@@ -3,6 +3,7 @@
 
 pub mod clear;
 pub mod credentials;
+pub mod elevate;
 pub mod output;
 pub mod signals;
 pub mod start;

@@ -1,9 +1,11 @@
 //! The build runs as whoever called sudo, and what build-mem leaves is theirs.
 
-use std::fs;
-use std::os::unix::fs::{MetadataExt as _, chown};
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
 
-use crate::tool::{Project, Running};
+use crate::tool::{BUILD_MEM, Project, Running};
 
 /// A user with no rights of its own.
 const NOBODY: u32 = 65534;
@@ -91,4 +93,62 @@ fn what_the_user_may_not_remove_is_not_cleared_and_the_failed_run_leaves_nothing
         .map(|entry| entry.unwrap().file_name())
         .collect();
     assert_eq!(left, [".gitignore"]);
+}
+
+/// A stand-in for sudo, which writes down how it was called.
+const SUDO: &str = r#"#!/bin/sh
+echo "$@" >> "$(dirname "$0")/calls"
+[ "$1" = --non-interactive ] && exit "$(cat "$(dirname "$0")/password")"
+exit 0
+"#;
+
+#[test]
+#[ignore = "needs root, to be somebody without its rights: cargo xtask test"]
+fn without_rights_it_goes_through_a_sudo_that_needs_no_password() {
+    // The test's own folders may be out of reach for others.
+    let project = Project::new();
+    let tool = project.path("build-mem");
+    fs::copy(BUILD_MEM, &tool).unwrap();
+    let sudo = project.write("bin/sudo", SUDO);
+    for folder in [project.dir(), &project.path("bin")] {
+        chown(folder, Some(NOBODY), Some(NOBODY)).unwrap();
+        fs::set_permissions(folder, Permissions::from_mode(0o755)).unwrap();
+    }
+    fs::set_permissions(&sudo, Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:/usr/bin:/bin", project.path("bin").display());
+    let run = |password: &str, called_by_sudo: bool| {
+        project.write("bin/password", password);
+        let _ = fs::remove_file(project.path("bin/calls"));
+        let mut command = Command::new(&tool);
+        command
+            .args(["run", "--label", "x", "--", "true"])
+            .current_dir(project.dir())
+            .env("PATH", &path)
+            .uid(NOBODY)
+            .gid(NOBODY);
+        if called_by_sudo {
+            command.env("SUDO_UID", "0");
+        } else {
+            command.env_remove("SUDO_UID");
+        }
+        let ran = Running::start(&mut command).end();
+        let calls = fs::read_to_string(project.path("bin/calls")).unwrap_or_default();
+        (ran, calls)
+    };
+    let (ran, calls) = run("0", false);
+    assert_eq!(ran.code(), 0, "{}", ran.stderr());
+    let tool = tool.display();
+    let expected = format!("--non-interactive true\n-- {tool} run --label x -- true\n");
+    assert_eq!(calls, expected);
+    assert!(ran.stderr().contains("through sudo"), "{}", ran.stderr());
+
+    // It wants a password, and there is no terminal to ask for it.
+    let (ran, calls) = run("1", false);
+    assert_eq!(ran.code(), 125, "{}", ran.stderr());
+    assert_eq!(calls, "--non-interactive true\n");
+    assert!(ran.stderr().contains("run with sudo"), "{}", ran.stderr());
+
+    // Nor does it go round in circles.
+    let (ran, calls) = run("0", true);
+    assert_eq!((ran.code(), calls.as_str()), (125, ""), "{}", ran.stderr());
 }

@@ -17,7 +17,6 @@ use buildmem_common::{Offsets, lost};
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::chroot;
 use rustix::process::{Resource, getrlimit};
-use rustix::thread::CapabilitySet;
 use zerocopy::IntoBytes as _;
 
 use super::WATERMARK;
@@ -25,6 +24,7 @@ use super::decode::{CgroupLeaf, DecodeContext, Decoded, decode};
 use super::missed::skipped_runs;
 use super::offsets::find_offsets;
 use crate::event::{Event, EventKind};
+use crate::launch::elevate::has_ebpf_capabilities;
 use crate::problem::Problem;
 use crate::reading::Reading;
 use crate::units::ByteSize;
@@ -390,11 +390,7 @@ fn explain(step: &str, error: &(dyn Error + 'static)) -> Problem {
 /// and before Linux 5.11 also room under RLIMIT_MEMLOCK.
 fn not_permitted(what: String, error: &(dyn Error + 'static)) -> Problem {
     let problem = Problem::new(what).because(chain(error));
-    let effective =
-        rustix::thread::capabilities(None).map_or(CapabilitySet::empty(), |sets| sets.effective);
-    let privileged = effective.contains(CapabilitySet::SYS_ADMIN)
-        || effective.contains(CapabilitySet::BPF | CapabilitySet::PERFMON);
-    if !privileged {
+    if !has_ebpf_capabilities() {
         return problem.help("run with sudo, or give build-mem CAP_BPF and CAP_PERFMON");
     }
     if !is_initial_user_namespace() {
