@@ -87,7 +87,7 @@ impl Binaries {
         Ok(Self {
             build_mem: release.join("build-mem"),
             examples: release.join("examples"),
-            scratch: target_dir.join("tmp"),
+            scratch: target_dir.join(TARGET).join("tmp"),
             suites,
         })
     }
