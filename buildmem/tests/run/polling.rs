@@ -257,17 +257,14 @@ fn as_root_the_poller_has_the_kernels_headline_and_is_still_not_complete() {
     let report = ran.report();
     assert!(!report.headline.complete);
     let text = ran.stderr();
-    match report.headline.bytes.map(mib) {
-        Some(headline) => {
-            assert!((80.0..100.0).contains(&headline), "{headline} MiB");
-            assert!(text.contains("not known to be complete"), "{text}");
-        }
+    if let Some(headline) = report.headline.bytes.map(mib) {
+        assert!((80.0..100.0).contains(&headline), "{headline} MiB");
+        assert!(text.contains("not known to be complete"), "{text}");
+    } else {
         // Before Linux 5.19 only eBPF can read it on cgroup v2.
-        None => {
-            let why =
-                |note: &Note| note.what == "headline.bytes" && note.why.contains("no memory.peak");
-            assert!(report.notes.iter().any(why), "{:?}", report.notes);
-        }
+        let why =
+            |note: &Note| note.what == "headline.bytes" && note.why.contains("no memory.peak");
+        assert!(report.notes.iter().any(why), "{:?}", report.notes);
     }
     let top = &report.processes.top[0];
     assert!(top.command.ends_with("hold 80 500"), "{top:?}");

@@ -94,26 +94,26 @@ impl Release {
 
 /// The kernel that is unpacked in a folder.
 fn find(folder: &Path) -> anyhow::Result<Kernel> {
-    let boot = folder.join("boot");
-    for entry in fs::read_dir(&boot).with_context(|| format!("cannot list `{}`", boot.display()))? {
-        let image = entry?.path();
-        let name = image.file_name().and_then(|name| name.to_str());
-        if let Some(release) = name.and_then(|name| name.strip_prefix("vmlinuz-")) {
-            let release = release.to_owned();
-            // Merged in newer packages.
-            let modules = ["lib/modules", "usr/lib/modules"]
-                .map(|modules| folder.join(modules).join(&release))
-                .into_iter()
-                .find(|modules| modules.exists())
-                .with_context(|| format!("no modules of Linux {release}"))?;
-            return Ok(Kernel {
-                image,
-                modules,
-                release,
-            });
+    // In newer packages what was in `lib` is in `usr/lib`, and the image is beside the modules.
+    for all_modules in ["lib/modules", "usr/lib/modules"].map(|modules| folder.join(modules)) {
+        for entry in fs::read_dir(&all_modules).into_iter().flatten() {
+            let modules = entry?.path();
+            let release = modules.file_name().and_then(|name| name.to_str());
+            let release = release.unwrap_or_default().to_owned();
+            let images = [
+                folder.join("boot").join(format!("vmlinuz-{release}")),
+                modules.join("vmlinuz"),
+            ];
+            if let Some(image) = images.into_iter().find(|image| image.exists()) {
+                return Ok(Kernel {
+                    image,
+                    modules,
+                    release,
+                });
+            }
         }
     }
-    anyhow::bail!("no kernel image in `{}`", boot.display())
+    anyhow::bail!("no kernel with its modules in `{}`", folder.display())
 }
 
 /// apt with one suite of the machine's own mirror, and folders of its own.
