@@ -4,10 +4,11 @@
 //! `workload touch 300` touches 300 MiB and exits at once; the `match` in `main` is the list.
 
 use std::env;
-use std::ffi::{CString, OsString};
+use std::ffi::{CString, OsStr, OsString};
 use std::fs;
 use std::hint;
 use std::io;
+use std::os::fd::AsRawFd as _;
 use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, ExitCode};
@@ -143,6 +144,8 @@ fn run(name: &str, arguments: &[OsString]) -> Outcome {
             )?;
             Err(become_command(command(1)).into())
         }
+        // born-in DIR COMMAND…: starts the command in the cgroup (v2) with this folder, by clone3, and waits for it.
+        "born-in" => born_in(arguments.first().ok_or("which cgroup?")?, command(1)),
         _ => Err("no such workload".into()),
     }
 }
@@ -337,6 +340,33 @@ fn become_command(command: &[OsString]) -> io::Error {
     match command.split_first() {
         Some((program, arguments)) => Command::new(program).args(arguments).exec(),
         None => io::Error::from(io::ErrorKind::InvalidInput),
+    }
+}
+
+/// `CLONE_INTO_CGROUP` of include/uapi/linux/sched.h; libc's constant is too narrow for it.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+/// Clones a child that is in the cgroup from its birth on, clone3(2), and never was anywhere else.
+fn born_in(cgroup: &OsStr, command: &[OsString]) -> Outcome {
+    let cgroup = fs::File::open(cgroup)?;
+    // SAFETY: it consists of integers, for which zero is a value: no flags, no addresses.
+    let mut how: libc::clone_args = unsafe { std::mem::zeroed() };
+    how.flags = CLONE_INTO_CGROUP;
+    how.exit_signal = libc::SIGCHLD as u64;
+    how.cgroup = u64::try_from(cgroup.as_raw_fd())?;
+    // SAFETY: the kernel reads `how`, which is as long as it is told. Without CLONE_VM the child has a copy of our memory,
+    // as after fork, and this process has one thread.
+    let child = unsafe { libc::syscall(libc::SYS_clone3, &raw const how, size_of_val(&how)) };
+    match child {
+        -1 => Err(io::Error::last_os_error().into()),
+        0 => {
+            let _ = become_command(command);
+            exit_now(127)
+        }
+        child => match waitpid(Pid::from_raw(i32::try_from(child)?), None)? {
+            WaitStatus::Exited(_, 0) => Ok(()),
+            other => Err(format!("the child: {other:?}").into()),
+        },
     }
 }
 

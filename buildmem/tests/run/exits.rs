@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use buildmem::observe::cgroup::Hierarchy;
+use buildmem::observe::cgroup::{Hierarchy, Version};
 use buildmem::report::Verdict;
 
 use crate::tool::{Project, leaves_of, mib, workload};
@@ -110,6 +110,35 @@ fn a_process_that_leaves_the_cgroup_is_told_with_its_peak_and_fails_a_strict_run
         );
         assert_eq!(leaves_of(ran.pid), [] as [PathBuf; 0]);
     }
+}
+
+/// On cgroup v1 no process can be born elsewhere: there is nothing to test, but on the kernels of `cargo xtask vm`.
+#[test]
+#[ignore = "needs root, eBPF and cgroup v2: cargo xtask vm"]
+fn a_process_that_is_born_in_another_cgroup_is_told_with_its_peak() {
+    let hierarchy = Hierarchy::detect(Path::new("/proc")).unwrap();
+    if hierarchy.version == Version::V1 {
+        return;
+    }
+    let elsewhere = Elsewhere::new();
+    let script = format!(
+        r#""$0" born-in {} "$0" hold 60 300; exit $?"#,
+        elsewhere.0.display()
+    );
+    let ran = Project::new().measured_script(&script);
+    assert_eq!(ran.code(), 0, "{}", ran.stderr());
+    let report = ran.report();
+    assert!(!report.headline.complete);
+    let [escaped] = report.headline.escaped.as_slice() else {
+        panic!("{:?}", report.headline)
+    };
+    let name = escaped.cgroup.trim_start_matches('/');
+    assert!(elsewhere.0.ends_with(name), "{escaped:?}");
+    assert_eq!(escaped.processes, 1);
+    let peak = mib(escaped.peak_bytes.unwrap());
+    assert!((59.0..65.0).contains(&peak), "{peak} MiB elsewhere");
+    let headline = mib(report.headline.bytes.unwrap());
+    assert!(headline < 10.0, "{headline} MiB in the leaf");
 }
 
 #[test]
