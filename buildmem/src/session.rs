@@ -12,6 +12,7 @@ use crate::ids::Tgid;
 use crate::launch::signals::SignalStream;
 use crate::launch::start::RunningBuild;
 use crate::launch::terminal::Terminal;
+use crate::observe::bpf::LostCount;
 use crate::observe::cgroup::{Hierarchy, Leaf};
 use crate::observe::host::boot_time_now;
 use crate::observe::proc::is_gone;
@@ -310,12 +311,21 @@ impl Session {
     fn tell_losses(&mut self) {
         match self.tracker.lost() {
             Ok(losses) => {
-                for loss in losses {
-                    let source = loss.source.to_owned();
-                    self.record_now(EventKind::Lost {
-                        source,
-                        count: loss.count,
-                    });
+                for LostCount {
+                    source,
+                    count,
+                    at_most,
+                } in losses
+                {
+                    let source = source.to_owned();
+                    if at_most {
+                        self.note(Note {
+                            what: "profiler.events_lost".to_owned(),
+                            why: format!("besides, at most {count} {source}"),
+                        });
+                    } else {
+                        self.record_now(EventKind::Lost { source, count });
+                    }
                 }
             }
             // Not to know whether anything was lost is a loss.

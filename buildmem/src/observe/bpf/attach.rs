@@ -172,7 +172,8 @@ impl Tracker {
             at_most: false,
         });
         counts.push(LostCount {
-            source: "events, because the kernel skipped an eBPF program",
+            source: "events, because the kernel skipped each of the copies of an eBPF program at some time, though hardly \
+                     all of them at once",
             count: self.skipped()?,
             at_most: true,
         });
