@@ -14,27 +14,27 @@ use crate::maps::{EXEC_SCRATCH, ExecScratch, RECORDS, Tracked, count_lost, heade
 /// the only one and has become the leader.
 #[raw_tracepoint(tracepoint = "sched_process_exec")]
 pub fn process_execed(context: RawTracePointContext) -> i32 {
-    report(&context, 0);
+    report::<true>(&context, 0);
     0
 }
 
 /// The second copy: see the crate's documentation.
 #[raw_tracepoint(tracepoint = "sched_process_exec")]
 pub fn process_execed_2(context: RawTracePointContext) -> i32 {
-    report(&context, 1);
+    report::<false>(&context, 1);
     0
 }
 
 /// The third copy.
 #[raw_tracepoint(tracepoint = "sched_process_exec")]
 pub fn process_execed_3(context: RawTracePointContext) -> i32 {
-    report(&context, 2);
+    report::<false>(&context, 2);
     0
 }
 
 /// `slot` is the copy's own in [`EXEC_SCRATCH`].
 #[inline(always)]
-fn report(context: &RawTracePointContext, slot: u32) {
+fn report<const FIRST: bool>(context: &RawTracePointContext, slot: u32) {
     let task = Task::from_argument(context, 0);
     let tgid = task.tgid();
     let Some(tracked) = Tracked::find_for_exec(tgid) else {
@@ -66,13 +66,15 @@ fn report(context: &RawTracePointContext, slot: u32) {
 
     let wanted = bounded(argv_bytes);
     if argv_bytes > wanted {
-        debug!(
-            context,
-            "process {} has a command line of {} bytes, of which {} are kept",
-            tracked.pid,
-            argv_bytes,
-            wanted
-        );
+        if FIRST {
+            debug!(
+                context,
+                "process {} has a command line of {} bytes, of which {} are kept",
+                tracked.pid,
+                argv_bytes,
+                wanted
+            );
+        }
     }
     // SAFETY: `wanted` is no more than what `argv` holds, and the helper checks the address that it reads.
     let failed = unsafe {
@@ -84,16 +86,20 @@ fn report(context: &RawTracePointContext, slot: u32) {
     } != 0;
     let argv_len = if failed {
         count_lost(lost::ARGV_UNREADABLE);
-        debug!(
-            context,
-            "the command line of process {} cannot be read", tracked.pid
-        );
+        if FIRST {
+            debug!(
+                context,
+                "the command line of process {} cannot be read", tracked.pid
+            );
+        }
         0
     } else {
         wanted
     };
     scratch.record.argv_len = argv_len as u32;
-    trace!(context, "process {} called exec", tracked.pid);
+    if FIRST {
+        trace!(context, "process {} called exec", tracked.pid);
+    }
     output(scratch, argv_len);
 }
 

@@ -12,26 +12,26 @@ use crate::maps::{TRACKED, Tracked, header, submit};
 /// to be gone. The address space is still there since 6.16 only.
 #[raw_tracepoint(tracepoint = "sched_process_exit")]
 pub fn process_exited(context: RawTracePointContext) -> i32 {
-    report(&context);
+    report::<true>(&context);
     0
 }
 
 /// The second copy: see the crate's documentation. Once reported, a process is not tracked any more.
 #[raw_tracepoint(tracepoint = "sched_process_exit")]
 pub fn process_exited_2(context: RawTracePointContext) -> i32 {
-    report(&context);
+    report::<false>(&context);
     0
 }
 
 /// The third copy.
 #[raw_tracepoint(tracepoint = "sched_process_exit")]
 pub fn process_exited_3(context: RawTracePointContext) -> i32 {
-    report(&context);
+    report::<false>(&context);
     0
 }
 
 #[inline(always)]
-fn report(context: &RawTracePointContext) {
+fn report<const FIRST: bool>(context: &RawTracePointContext) {
     let task = Task::from_argument(context, 0);
     let tgid = task.tgid();
     let Some(tracked) = Tracked::find(tgid) else {
@@ -59,10 +59,12 @@ fn report(context: &RawTracePointContext) {
     }
     // The number can be given to another process from here on. Fails only if it is not there.
     let _ = TRACKED.remove(tgid);
-    trace!(
-        context,
-        "process {} exited with wait status {:x}", record.header.pid, record.wait_status
-    );
+    if FIRST {
+        trace!(
+            context,
+            "process {} exited with wait status {:x}", record.header.pid, record.wait_status
+        );
+    }
     submit(record);
 }
 

@@ -12,26 +12,26 @@ use crate::maps::{SEED, TRACKED, Tracked, count_lost, header, submit};
 /// run yet, so nothing that it does is missed.
 #[raw_tracepoint(tracepoint = "sched_process_fork")]
 pub fn process_forked(context: RawTracePointContext) -> i32 {
-    report(&context);
+    report::<true>(&context);
     0
 }
 
 /// The second copy: see the crate's documentation.
 #[raw_tracepoint(tracepoint = "sched_process_fork")]
 pub fn process_forked_2(context: RawTracePointContext) -> i32 {
-    report(&context);
+    report::<false>(&context);
     0
 }
 
 /// The third copy.
 #[raw_tracepoint(tracepoint = "sched_process_fork")]
 pub fn process_forked_3(context: RawTracePointContext) -> i32 {
-    report(&context);
+    report::<false>(&context);
     0
 }
 
 #[inline(always)]
-fn report(context: &RawTracePointContext) {
+fn report<const FIRST: bool>(context: &RawTracePointContext) {
     let parent = Task::from_argument(context, 0);
     let child = Task::from_argument(context, 1);
     let parent_tgid = parent.tgid();
@@ -70,16 +70,22 @@ fn report(context: &RawTracePointContext) {
     let header = header(kind::FORK, flags, tgid, tracked.pid);
     if TRACKED.insert(tgid, tracked, 0).is_err() {
         count_lost(lost::TRACKED_FULL);
-        warn!(context, "no room to track process {}", header.pid);
+        if FIRST {
+            warn!(context, "no room to track process {}", header.pid);
+        }
         return;
     }
     if header.pid == 0 {
-        debug!(
-            context,
-            "process {} is not visible in the profiler's PID namespace", tgid
-        );
+        if FIRST {
+            debug!(
+                context,
+                "process {} is not visible in the profiler's PID namespace", tgid
+            );
+        }
     }
-    trace!(context, "process {} forked {}", parent_pid, header.pid);
+    if FIRST {
+        trace!(context, "process {} forked {}", parent_pid, header.pid);
+    }
     submit(ForkRecord {
         header,
         parent_tgid,

@@ -6,7 +6,8 @@
 //! tracepoints no longer switch preemption off (commit a46023d5616e of 2026; seen on 7.2) that happens whenever
 //! a task that is in the program is preempted by one that comes to the same tracepoint: the next copy does its
 //! work then. So each program first looks whether what happened was already reported. All three skipped at once
-//! takes three preempted tasks on one CPU.
+//! takes three preempted tasks on one CPU. Only the first copy logs (`FIRST`): what would be in the object three times
+//! becomes functions, whose names depend on where the checkout is.
 //!
 //! Built by `cargo xtask ebpf`, which also says why a toolchain of its own is needed.
 
