@@ -66,7 +66,7 @@ pub fn run(args: &RunArgs) -> Result<u8, Problem> {
         elevate::through_sudo(&environment, !args.quiet && !args.json_only)?;
     }
     let invoker = Invoker::resolve(args.user.as_deref(), &environment)?;
-    let host = host::facts(Path::new(PROC), Path::new("/"));
+    let host = host::facts(Path::new(PROC));
     let began = Instant::now();
     // Before any other thread is started: only this one may go without files for a moment.
     let tracker = start_tracker(args, &host)?;
@@ -506,7 +506,12 @@ fn print_summary(
         text.push(b'\n');
     }
     text.push(b'\n');
-    export::text::write(report, &palette, crate::commands::color::width(), &mut text)?;
+    export::text::write(
+        report,
+        &palette,
+        crate::commands::color::width(&stderr),
+        &mut text,
+    )?;
     if let Some(preset) = plan.project.preset {
         writeln!(
             text,

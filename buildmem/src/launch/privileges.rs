@@ -12,7 +12,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustix::io::Errno;
 use rustix::process::{DumpableBehavior, dumpable_behavior, geteuid, set_dumpable_behavior};
 use rustix::thread::{
-    CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set, set_capabilities,
+    CapabilitySet, CapabilitySets, capabilities, capability_is_in_bounding_set,
+    clear_ambient_capability_set, no_new_privs, set_capabilities,
 };
 
 use super::credentials::{Environment, parse_environment};
@@ -105,9 +106,45 @@ pub(super) fn give_up() -> Result<(), Errno> {
     set_capabilities(None, none)
 }
 
+/// How this process could come by what a run makes use of, as far as it lacks it.
+///
+/// Neither sudo nor setcap(8) gives what is not in the bounding set, or to a process with `no_new_privs`: then it is up
+/// to whoever starts build-mem.
+pub fn how_to_get(in_container: bool) -> String {
+    let can_be_gained = !no_new_privs().unwrap_or(false)
+        && USED
+            .iter()
+            .all(|(_, one)| capability_is_in_bounding_set(*one).unwrap_or(false));
+    if can_be_gained && !geteuid().is_root() {
+        return match setcap_command() {
+            Some(command) => format!(
+                "`sudo build-mem …`; or, for good and for whoever may execute it: `{command}`"
+            ),
+            None => "`sudo build-mem …`".to_owned(),
+        };
+    }
+    let names = USED.map(|(name, _)| name);
+    if in_container {
+        // A container's root has CAP_DAC_OVERRIDE.
+        let options: Vec<String> = names
+            .iter()
+            .filter(|name| **name != "CAP_DAC_OVERRIDE")
+            .map(|name| format!("--cap-add={}", name.trim_start_matches("CAP_")))
+            .collect();
+        return format!(
+            "start the container as root with them: `docker run --user 0 {} …`",
+            options.join(" ")
+        );
+    }
+    format!(
+        "whatever starts build-mem withholds some of {}, such as a unit's `CapabilityBoundingSet=`: allow them",
+        names.join(", ")
+    )
+}
+
 /// The command that gives this program the capabilities that a run uses, for good; absent where our own file cannot
 /// be named.
-pub fn setcap_command() -> Option<String> {
+fn setcap_command() -> Option<String> {
     let program = std::env::current_exe().ok()?;
     let names: Vec<String> = USED.iter().map(|(name, _)| name.to_lowercase()).collect();
     let words: [Vec<u8>; 4] = [

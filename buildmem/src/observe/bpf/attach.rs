@@ -24,7 +24,7 @@ use super::decode::{CgroupLeaf, DecodeContext, Decoded, decode};
 use super::missed::skipped_runs;
 use super::offsets::find_offsets;
 use crate::event::{Event, EventKind};
-use crate::launch::privileges::{setcap_command, suffice_for_ebpf, with_held_back};
+use crate::launch::privileges::{how_to_get, suffice_for_ebpf, with_held_back};
 use crate::problem::Problem;
 use crate::reading::Reading;
 use crate::units::ByteSize;
@@ -416,7 +416,7 @@ fn explain(step: &str, error: &(dyn Error + 'static)) -> Problem {
 fn not_permitted(what: String, error: &(dyn Error + 'static)) -> Problem {
     let problem = Problem::new(what).because(chain(error));
     if !suffice_for_ebpf() {
-        return problem.help(how_to_get_privileges());
+        return problem.help(how_to_get(false));
     }
     if !is_initial_user_namespace() {
         return problem.help(
@@ -429,15 +429,6 @@ fn not_permitted(what: String, error: &(dyn Error + 'static)) -> Problem {
         );
     }
     problem.help("a security policy (seccomp, lockdown) may forbid bpf(2): `build-mem doctor` tells what is tried")
-}
-
-fn how_to_get_privileges() -> String {
-    match setcap_command() {
-        Some(command) => {
-            format!("run with sudo; or let whoever may execute build-mem measure: `{command}`")
-        }
-        None => "run with sudo".to_owned(),
-    }
 }
 
 /// Whether user IDs are the host's own: user_namespaces(7).
@@ -463,7 +454,12 @@ fn chain(error: &(dyn Error + 'static)) -> String {
         }
         text.push_str(&cause);
     }
-    text
+    // What aya says of a program that was refused before it was looked at.
+    let text = text.trim_end();
+    text.strip_suffix("Verifier output:")
+        .unwrap_or(text)
+        .trim_end_matches(['.', ' '])
+        .to_owned()
 }
 
 /// An error, what caused it, and so on.
