@@ -75,17 +75,15 @@ impl Home {
                 ),
             ),
         ];
-        let mut script = String::from("set -e\n");
-        for (name, content) in files {
+        let mounts = files.map(|(name, content)| {
             let file = self.project.write(name, &content);
-            chown(&file, Some(0), Some(0)).unwrap();
             let mode = if name == "sudoers" { 0o440 } else { 0o644 };
             fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
-            script += &format!("mount --bind '{}' /etc/{name}\n", file.display());
-        }
-        script += &format!(
-            "exec setpriv --reuid {USER} --regid {GROUP} --groups {GROUP},{SECOND_GROUP} \
-             --inh-caps=-all --bounding-set=+all \"$@\"\n"
+            format!("mount --bind '{}' /etc/{name}", file.display())
+        });
+        let script = format!(
+            "{} && exec setpriv --reuid {USER} --regid {GROUP} --groups {GROUP},{SECOND_GROUP} \"$@\"",
+            mounts.join(" && ")
         );
         let mut command = Command::new("unshare");
         command

@@ -1,7 +1,7 @@
 //! Started without the rights that eBPF needs: build-mem runs itself through sudo, where that can work.
 
 use std::env;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
@@ -31,7 +31,7 @@ pub fn through_sudo(environment: &Environment, tell: bool) -> Result<(), Problem
         return Ok(());
     }
     let path = environment.get(OsStr::new("PATH"));
-    let Some(sudo) = find(path.map(|path| path.as_os_str())) else {
+    let Some(sudo) = find(path.map(OsString::as_os_str)) else {
         return Ok(());
     };
     if !asks_for_no_password(&sudo) && !is_in_front_of_a_terminal() {
