@@ -245,6 +245,27 @@ fn what_doctor_says_of_capabilities_works_and_is_not_the_builds() {
 }
 
 #[test]
+#[ignore = "needs root and eBPF: cargo xtask test"]
+fn capabilities_that_its_caller_hands_on_are_not_the_builds() {
+    let home = Home::new();
+    let handed_on = "-all,+bpf,+perfmon,+sys_ptrace,+dac_override";
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--reuid", &USER.to_string(), "--regid", &GROUP.to_string()])
+        .arg("--clear-groups")
+        .args(["--inh-caps", handed_on, "--ambient-caps", handed_on])
+        .arg(&home.tool)
+        .args(["run", "-q", "--label", "x", "--", "sh", "-c", WHO])
+        .current_dir(home.project.path("work"));
+    let ran = Running::start(&mut command).end();
+    assert_eq!(ran.code(), 0, "{}", ran.stderr());
+    let stdout = ran.stdout();
+    assert!(stdout.contains(ALL_CAPABILITIES_EMPTY), "{stdout}");
+    assert!(stdout.contains("CapAmb:\t0000000000000000\n"), "{stdout}");
+    assert!(ran.report().headline.complete);
+}
+
+#[test]
 #[ignore = "needs root and setcap: cargo xtask test"]
 fn the_capabilities_of_its_file_do_not_open_what_the_user_may_not() {
     let home = Home::new();

@@ -93,7 +93,7 @@ pub(super) fn capabilities(proc_root: &Path, in_container: bool) -> Capability {
         costs.push("eBPF is refused");
     }
     if !ours.contains(CapabilitySet::SYS_PTRACE) {
-        costs.push("the PSS of other users' processes is refused");
+        costs.push("the PSS of other users' processes may be refused");
     }
     if !ours.contains(CapabilitySet::DAC_OVERRIDE) && uid != 0 {
         costs.push("no cgroup can be made below one that is root's");
@@ -213,10 +213,10 @@ mod tests {
         let (dac_override, ptrace, admin, perfmon, bpf) = (1, 19, 21, 38, 39);
         insta::assert_snapshot!(told(0, 0x1ff_ffff_ffff), @"Ok: uid 0 with CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE, CAP_DAC_OVERRIDE → None None");
         insta::assert_snapshot!(told(7, bits(&[bpf, perfmon, ptrace, dac_override])), @"Ok: uid 7 with CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE, CAP_DAC_OVERRIDE → None None");
-        insta::assert_snapshot!(told(7, bits(&[bpf, perfmon])), @r#"Limited: uid 7 with CAP_BPF, CAP_PERFMON, without CAP_SYS_PTRACE, CAP_DAC_OVERRIDE → Some("the PSS of other users' processes is refused; no cgroup can be made below one that is root's") None"#);
+        insta::assert_snapshot!(told(7, bits(&[bpf, perfmon])), @r#"Limited: uid 7 with CAP_BPF, CAP_PERFMON, without CAP_SYS_PTRACE, CAP_DAC_OVERRIDE → Some("the PSS of other users' processes may be refused; no cgroup can be made below one that is root's") None"#);
         insta::assert_snapshot!(told(7, bits(&[bpf, ptrace])), @r#"Failed: uid 7 with CAP_BPF, CAP_SYS_PTRACE, without CAP_PERFMON, CAP_DAC_OVERRIDE → Some("eBPF is refused; no cgroup can be made below one that is root's") None"#);
-        insta::assert_snapshot!(told(0, bits(&[admin])), @r#"Limited: uid 0 with CAP_SYS_ADMIN, without CAP_SYS_PTRACE, CAP_DAC_OVERRIDE → Some("the PSS of other users' processes is refused") None"#);
-        insta::assert_snapshot!(told(7, 0), @r#"Failed: uid 7 without CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE, CAP_DAC_OVERRIDE → Some("eBPF is refused; the PSS of other users' processes is refused; no cgroup can be made below one that is root's") None"#);
+        insta::assert_snapshot!(told(0, bits(&[admin])), @r#"Limited: uid 0 with CAP_SYS_ADMIN, without CAP_SYS_PTRACE, CAP_DAC_OVERRIDE → Some("the PSS of other users' processes may be refused") None"#);
+        insta::assert_snapshot!(told(7, 0), @r#"Failed: uid 7 without CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE, CAP_DAC_OVERRIDE → Some("eBPF is refused; the PSS of other users' processes may be refused; no cgroup can be made below one that is root's") None"#);
     }
 
     #[test]

@@ -21,8 +21,8 @@ use crate::command_line::CommandLine;
 use crate::problem::Problem;
 
 /// What a run makes use of: CAP_BPF and CAP_PERFMON for eBPF, CAP_DAC_OVERRIDE for a cgroup below one that is root's,
-/// CAP_SYS_PTRACE for the PSS of processes that are another user's or set-user-ID. Without the last one, a build that
-/// has no such processes is measured completely, too.
+/// CAP_SYS_PTRACE for the PSS of processes that are another user's or set-user-ID. A build that has none of these is
+/// measured completely without it, and on some kernels (seen on 6.18) CAP_PERFMON is enough for them, too.
 pub const USED: [(&str, CapabilitySet); 4] = [
     ("CAP_BPF", CapabilitySet::BPF),
     ("CAP_PERFMON", CapabilitySet::PERFMON),
@@ -137,7 +137,7 @@ pub fn how_to_get(in_container: bool) -> String {
         );
     }
     format!(
-        "whatever starts build-mem withholds some of {}, such as a unit's `CapabilityBoundingSet=`: allow them",
+        "whatever starts build-mem, such as a unit with `CapabilityBoundingSet=`, withholds some of {}: allow them",
         names.join(", ")
     )
 }
