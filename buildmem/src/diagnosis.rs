@@ -11,11 +11,11 @@ pub const SCHEMA: &str = "build-mem/doctor/1";
 pub struct Capabilities {
     /// The kernel's release, as `uname -r` shows it.
     pub kernel: String,
-    /// Files that say that this is a container; empty when there are none.
+    /// What says that this is a container; empty when nothing does.
     pub container_hints: Vec<String>,
     /// 1 or 2: the cgroup file system that has the memory controller; absent where neither can be used.
     pub cgroup_version: Option<u8>,
-    /// What was tried, in the order in which a run needs it.
+    /// What was tried, each [`Mechanism`] once, in their order.
     pub capabilities: Vec<Capability>,
 }
 
@@ -30,28 +30,52 @@ pub struct Capability {
     pub detail: String,
     /// What a run lacks without it; absent when nothing.
     pub cost: Option<String>,
-    /// What to do about it, with the command; absent when nothing is to be done.
-    pub help: Option<String>,
+    /// What mends it, with the command; absent when nothing is to be done.
+    pub mend: Option<String>,
 }
 
-/// Something that a run makes use of.
+/// Something that a run makes use of, or that explains why it cannot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mechanism {
-    /// The user and capabilities(7) of this process.
-    Privileges,
+    /// The kernel's release and machine.
+    Kernel,
     /// The kernel's description of its own types (BTF), by which the eBPF programs find their fields.
     KernelTypes,
-    /// Fork, exec and exit of every process, through eBPF.
-    ProcessEvents,
-    /// A cgroup that holds the build alone.
+    /// Those of capabilities(7) that a run makes use of.
+    Capabilities,
+    /// The limit of locked memory, by which eBPF maps were counted before Linux 5.11.
+    LockedMemory,
+    /// The kernel's lockdown mode, kernel_lockdown(7).
+    Lockdown,
+    /// Whether this is a container.
+    Container,
+    /// The eBPF object, loaded into the kernel.
+    Ebpf,
+    /// The tracepoint of fork.
+    ForkHook,
+    /// The tracepoint of exec.
+    ExecHook,
+    /// The tracepoint of exit.
+    ExitHook,
+    /// The tracepoint of a move to another cgroup.
+    CgroupHook,
+    /// The tracepoint of the out-of-memory killer's choice.
+    OomHook,
+    /// The cgroup file system with the memory controller.
+    CgroupVersion,
+    /// Whether a cgroup can be made there that holds the build alone.
     BuildCgroup,
     /// That cgroup's high-water mark.
     Headline,
+    /// Whether that mark can begin anew.
+    PeakReset,
     /// That cgroup's memory.stat.
     Composition,
     /// Proportional set size of the build's processes.
     Pss,
+    /// Pressure stall information: how long processes waited for memory.
+    Pressure,
     /// Whom the build runs as.
     BuildUser,
 }
@@ -60,27 +84,53 @@ impl Mechanism {
     /// Its name for people.
     pub const fn label(self) -> &'static str {
         match self {
-            Self::Privileges => "privileges",
+            Self::Kernel => "kernel",
             Self::KernelTypes => "kernel types (BTF)",
-            Self::ProcessEvents => "eBPF process events",
-            Self::BuildCgroup => "cgroup for the build",
-            Self::Headline => "headline",
-            Self::Composition => "composition",
+            Self::Capabilities => "capabilities",
+            Self::LockedMemory => "memlock",
+            Self::Lockdown => "lockdown",
+            Self::Container => "container",
+            Self::Ebpf => "eBPF",
+            Self::ForkHook => "hook: fork",
+            Self::ExecHook => "hook: exec",
+            Self::ExitHook => "hook: exit",
+            Self::CgroupHook => "hook: cgroup move",
+            Self::OomHook => "hook: out of memory",
+            Self::CgroupVersion => "cgroup",
+            Self::BuildCgroup => "cgroup delegation",
+            Self::Headline => "memory.peak",
+            Self::PeakReset => "memory.peak reset",
+            Self::Composition => "memory.stat",
             Self::Pss => "PSS",
+            Self::Pressure => "pressure (PSI)",
             Self::BuildUser => "build's user",
         }
     }
 
     /// Whether a complete run needs it. The others explain why one of these is missing, or concern something else
-    /// than the measurement.
+    /// than what a run measures.
     pub const fn is_needed(self) -> bool {
         match self {
-            Self::ProcessEvents
+            Self::Ebpf
+            | Self::ForkHook
+            | Self::ExecHook
+            | Self::ExitHook
+            | Self::CgroupHook
+            | Self::OomHook
+            | Self::CgroupVersion
             | Self::BuildCgroup
             | Self::Headline
             | Self::Composition
             | Self::Pss => true,
-            Self::Privileges | Self::KernelTypes | Self::BuildUser => false,
+            Self::Kernel
+            | Self::KernelTypes
+            | Self::Capabilities
+            | Self::LockedMemory
+            | Self::Lockdown
+            | Self::Container
+            | Self::PeakReset
+            | Self::Pressure
+            | Self::BuildUser => false,
         }
     }
 }
@@ -89,27 +139,18 @@ impl Mechanism {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// It can.
-    Yes,
+    /// It can, or nothing is in the way.
+    Ok,
     /// In part.
     Limited,
     /// It cannot.
-    No,
-}
-
-impl Status {
-    /// As people read it.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Yes => "yes",
-            Self::Limited => "limited",
-            Self::No => "no",
-        }
-    }
+    Failed,
+    /// It was not tried, since what it builds on failed.
+    Untried,
 }
 
 impl Capabilities {
-    /// What came of trying a mechanism; absent when it was not tried.
+    /// What came of trying a mechanism; absent when it is not in the list.
     pub fn get(&self, mechanism: Mechanism) -> Option<&Capability> {
         self.capabilities
             .iter()
@@ -119,7 +160,7 @@ impl Capabilities {
     /// What a complete run needs and does not have in full.
     pub fn gaps(&self) -> impl Iterator<Item = &Capability> {
         self.capabilities.iter().filter(|capability| {
-            capability.mechanism.is_needed() && capability.status != Status::Yes
+            capability.mechanism.is_needed() && capability.status != Status::Ok
         })
     }
 
@@ -131,13 +172,13 @@ impl Capabilities {
 
 impl Capability {
     /// It can be used.
-    pub fn yes(mechanism: Mechanism, detail: impl Into<String>) -> Self {
+    pub fn ok(mechanism: Mechanism, detail: impl Into<String>) -> Self {
         Self {
             mechanism,
-            status: Status::Yes,
+            status: Status::Ok,
             detail: detail.into(),
             cost: None,
-            help: None,
+            mend: None,
         }
     }
 
@@ -150,22 +191,42 @@ impl Capability {
         Self {
             status: Status::Limited,
             cost: Some(cost.into()),
-            ..Self::yes(mechanism, detail)
+            ..Self::ok(mechanism, detail)
         }
     }
 
     /// It cannot be used, which has this cost.
-    pub fn no(mechanism: Mechanism, detail: impl Into<String>, cost: impl Into<String>) -> Self {
+    pub fn failed(
+        mechanism: Mechanism,
+        detail: impl Into<String>,
+        cost: impl Into<String>,
+    ) -> Self {
         Self {
-            status: Status::No,
+            status: Status::Failed,
             ..Self::limited(mechanism, detail, cost)
         }
     }
 
-    /// With what to do about it.
+    /// It was not tried, for this reason. What it costs is told where the reason is, or with
+    /// [`costing`](Self::costing).
+    pub fn untried(mechanism: Mechanism, detail: impl Into<String>) -> Self {
+        Self {
+            status: Status::Untried,
+            ..Self::ok(mechanism, detail)
+        }
+    }
+
+    /// With what a run lacks without it.
     #[must_use]
-    pub fn help(mut self, help: impl Into<Option<String>>) -> Self {
-        self.help = help.into();
+    pub fn costing(mut self, cost: impl Into<String>) -> Self {
+        self.cost = Some(cost.into());
+        self
+    }
+
+    /// With what mends it.
+    #[must_use]
+    pub fn mend(mut self, mend: impl Into<Option<String>>) -> Self {
+        self.mend = mend.into();
         self
     }
 }
@@ -185,7 +246,7 @@ mod tests {
 
     #[test]
     fn a_run_is_complete_when_nothing_that_it_needs_is_missing() {
-        let headline = Capability::yes(Mechanism::Headline, "memory.peak");
+        let headline = Capability::ok(Mechanism::Headline, "memory.peak");
         let user = Capability::limited(Mechanism::BuildUser, "root", "files belong to root");
         let pss = Capability::limited(Mechanism::Pss, "own processes only", "RSS for the others");
         assert!(with(vec![headline.clone(), user.clone()]).complete());
@@ -194,5 +255,8 @@ mod tests {
         assert_eq!(host.gaps().collect::<Vec<_>>(), [&pss]);
         assert_eq!(host.get(Mechanism::Pss), Some(&pss));
         assert_eq!(host.get(Mechanism::Composition), None);
+        // What was not tried is not there.
+        let untried = Capability::untried(Mechanism::ForkHook, "there are no programs");
+        assert!(!with(vec![untried]).complete());
     }
 }

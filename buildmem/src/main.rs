@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use buildmem::cli::{Cli, Command};
 use buildmem::commands::{doctor, generate, init, list, report, run, stage};
 use buildmem::exit_code;
+use buildmem::launch::privileges;
 use buildmem::problem::Problem;
 use clap::Parser as _;
 
@@ -24,7 +25,7 @@ fn main() -> ExitCode {
             return code.into();
         }
     };
-    match dispatch(&cli) {
+    match privileges::hold_back().and_then(|()| dispatch(&cli)) {
         Ok(code) => code.into(),
         Err(problem) => {
             print(&problem);

@@ -639,7 +639,8 @@ fn without_privilege_the_problem_says_what_to_do() {
     let help = problem.unwrap().help.unwrap();
     assert_eq!(
         help,
-        "run with sudo, or give build-mem CAP_BPF and CAP_PERFMON"
+        "whatever starts build-mem, such as a unit with `CapabilityBoundingSet=`, withholds some of CAP_BPF, \
+         CAP_PERFMON, CAP_SYS_PTRACE, CAP_DAC_OVERRIDE: allow them"
     );
 }
 

@@ -14,8 +14,14 @@ pub struct Arguments {
     pure: bool,
 }
 
-/// What the tests' workloads are made with, and the Debian package that brings each.
-const TOOLS: [(&str, &str); 3] = [("gcc", "gcc"), ("make", "make"), ("npm", "npm")];
+/// What the tests' workloads are made with, and what gives rights, with the Debian package that brings each.
+const TOOLS: [(&str, &str); 5] = [
+    ("gcc", "gcc"),
+    ("make", "make"),
+    ("npm", "npm"),
+    ("setcap", "libcap2-bin"),
+    ("sudo", "sudo"),
+];
 
 /// Runs the tests.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {

@@ -1,5 +1,7 @@
 //! Whether and how wide to show something on this terminal.
 
+use std::os::fd::AsFd;
+
 use crate::cli::Color;
 use crate::export::text::Palette;
 
@@ -30,9 +32,9 @@ pub fn is_wanted(color: Color, on_terminal: bool) -> bool {
     }
 }
 
-/// The width of the terminal that our stderr is.
-pub fn width() -> usize {
-    match rustix::termios::tcgetwinsize(std::io::stderr()) {
+/// The width of the terminal that this stream is.
+pub fn width(stream: impl AsFd) -> usize {
+    match rustix::termios::tcgetwinsize(stream) {
         Ok(size) if size.ws_col > 0 => usize::from(size.ws_col).min(GREATEST_WIDTH),
         Ok(_) | Err(_) => DEFAULT_WIDTH,
     }

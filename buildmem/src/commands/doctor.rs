@@ -6,7 +6,7 @@ use crate::capability::{Capabilities, Roots};
 use crate::cli::DoctorArgs;
 use crate::commands::color;
 use crate::export;
-use crate::observe::bpf::{Tracker, TrackerConfig};
+use crate::observe::bpf::{self, TrackerConfig};
 use crate::observe::host;
 use crate::problem::Problem;
 
@@ -16,22 +16,26 @@ const NOT_COMPLETE: u8 = 1;
 /// Tries everything, and shows it.
 pub fn run(args: &DoctorArgs) -> Result<u8, Problem> {
     let roots = Roots::default();
-    let page_size = host::facts(&roots.proc, &roots.root).page_size.bytes();
-    let try_ebpf = || {
-        Tracker::start(TrackerConfig {
+    let page_size = host::facts(&roots.proc).page_size.bytes();
+    let try_hooks = || {
+        bpf::try_hooks(TrackerConfig {
             page_size,
             diagnostics: false,
         })
-        .map(drop)
     };
-    let capabilities = Capabilities::detect(&roots, try_ebpf);
+    let capabilities = Capabilities::detect(&roots, try_hooks);
     let mut text = Vec::new();
+    let stdout = io::stdout();
     let written = if args.json {
         export::doctor::write_json(&capabilities, &mut text)
-    } else if color::is_wanted(args.color, io::stdout().is_terminal()) {
-        export::doctor::write_text(&capabilities, &mut text)
     } else {
-        export::doctor::write_text(&capabilities, &mut anstream::StripStream::new(&mut text))
+        let width = color::width(&stdout);
+        if color::is_wanted(args.color, stdout.is_terminal()) {
+            export::doctor::write_text(&capabilities, width, &mut text)
+        } else {
+            let mut plain = anstream::StripStream::new(&mut text);
+            export::doctor::write_text(&capabilities, width, &mut plain)
+        }
     };
     written
         .and_then(|()| io::stdout().write_all(&text))

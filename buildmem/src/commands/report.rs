@@ -26,7 +26,7 @@ pub fn run(args: &ReportArgs) -> Result<u8, Problem> {
     let written = match Format::from(args.format) {
         Format::Text => {
             let palette = palette(args.color, io::stdout().is_terminal());
-            export::text::write(&report, &palette, width(), &mut text)
+            export::text::write(&report, &palette, width(io::stderr()), &mut text)
         }
         Format::Json => export::json::write(&report, &mut text),
         Format::Csv => export::csv::write(&table, &mut text),

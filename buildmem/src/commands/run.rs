@@ -22,6 +22,7 @@ use crate::launch::clear;
 use crate::launch::credentials::{Invoker, RestoredEnvironment, SudoCall};
 use crate::launch::elevate;
 use crate::launch::output::{Forward, OurStdio, Output};
+use crate::launch::privileges;
 use crate::launch::signals::SignalStream;
 use crate::launch::start::{BuildCommand, BuildSpec, find_program, start};
 use crate::launch::terminal::{StatusLine, Terminal};
@@ -60,12 +61,12 @@ struct Plan {
 /// Runs the build, and tells what it needed.
 pub fn run(args: &RunArgs) -> Result<u8, Problem> {
     log_to_stderr(args.verbose);
-    if args.tracker == TrackerArg::Ebpf && !elevate::has_ebpf_capabilities() {
-        elevate::through_sudo(!args.quiet && !args.json_only)?;
+    let environment = privileges::environment_at_start(Path::new(PROC));
+    if args.tracker == TrackerArg::Ebpf && !privileges::suffice_for_ebpf() {
+        elevate::through_sudo(&environment, !args.quiet && !args.json_only)?;
     }
-    let environment: HashMap<OsString, OsString> = std::env::vars_os().collect();
     let invoker = Invoker::resolve(args.user.as_deref(), &environment)?;
-    let host = host::facts(Path::new(PROC), Path::new("/"));
+    let host = host::facts(Path::new(PROC));
     let began = Instant::now();
     // Before any other thread is started: only this one may go without files for a moment.
     let tracker = start_tracker(args, &host)?;
@@ -505,7 +506,12 @@ fn print_summary(
         text.push(b'\n');
     }
     text.push(b'\n');
-    export::text::write(report, &palette, crate::commands::color::width(), &mut text)?;
+    export::text::write(
+        report,
+        &palette,
+        crate::commands::color::width(&stderr),
+        &mut text,
+    )?;
     if let Some(preset) = plan.project.preset {
         writeln!(
             text,

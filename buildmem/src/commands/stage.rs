@@ -3,9 +3,11 @@
 
 use std::io;
 use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::Command;
 
 use crate::cli::StageArgs;
+use crate::launch::privileges;
 use crate::problem::{Problem, ProblemKind};
 use crate::stages::OTHER;
 
@@ -19,7 +21,11 @@ pub fn run(args: &StageArgs) -> Result<u8, Problem> {
     let [program, rest @ ..] = command.as_slice() else {
         return Err(Problem::new("there is no command to run as a stage"));
     };
-    let error = Command::new(program).args(rest).exec();
+    let error = Command::new(program)
+        .args(rest)
+        .env_clear()
+        .envs(privileges::environment_at_start(Path::new("/proc")))
+        .exec();
     let kind = match error.kind() {
         io::ErrorKind::NotFound => ProblemKind::NotFound,
         _ => ProblemKind::NotExecutable,

@@ -16,11 +16,9 @@ use procfs::FromRead;
 use procfs::process::Stat;
 use rustix::fs::{fchown, fstat};
 use rustix::process::{Gid, Uid, getegid, geteuid, getgroups, getuid};
-use rustix::thread::{
-    CapabilitySet, CapabilitySets, clear_ambient_capability_set, set_capabilities,
-    set_thread_groups, set_thread_res_gid, set_thread_res_uid,
-};
+use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
+use super::privileges;
 use crate::event::Note;
 use crate::problem::Problem;
 
@@ -68,26 +66,23 @@ impl Credentials {
         self.uid != geteuid()
     }
 
-    /// Gives these credentials to the calling thread for good. Only system calls, one each, in the order in
-    /// which the right to make them is lost: this is for a forked child too.
+    /// Gives these credentials to the calling thread for good, and unless they are root's, takes its capabilities.
+    /// Only system calls, one each, in the order in which the right to make them is lost: this is for a forked child
+    /// too.
     pub(super) fn take_on(&self) -> Result<(), (CredentialStep, rustix::io::Errno)> {
-        set_thread_groups(&self.groups).map_err(|errno| (CredentialStep::Groups, errno))?;
-        set_thread_res_gid(self.gid, self.gid, self.gid)
-            .map_err(|errno| (CredentialStep::Group, errno))?;
-        set_thread_res_uid(self.uid, self.uid, self.uid)
-            .map_err(|errno| (CredentialStep::User, errno))?;
+        if self.differ_from_ours() {
+            set_thread_groups(&self.groups).map_err(|errno| (CredentialStep::Groups, errno))?;
+            set_thread_res_gid(self.gid, self.gid, self.gid)
+                .map_err(|errno| (CredentialStep::Group, errno))?;
+            set_thread_res_uid(self.uid, self.uid, self.uid)
+                .map_err(|errno| (CredentialStep::User, errno))?;
+        }
         if self.uid.is_root() {
             return Ok(());
         }
         // setresuid(2) from root has dropped all but the inheritable set, unless the caller's securebits say
-        // otherwise: capabilities(7).
-        clear_ambient_capability_set().map_err(|errno| (CredentialStep::Capabilities, errno))?;
-        let none = CapabilitySets {
-            effective: CapabilitySet::empty(),
-            permitted: CapabilitySet::empty(),
-            inheritable: CapabilitySet::empty(),
-        };
-        set_capabilities(None, none).map_err(|errno| (CredentialStep::Capabilities, errno))
+        // otherwise; and whoever started us may have given us ambient ones: capabilities(7).
+        privileges::give_up().map_err(|errno| (CredentialStep::Capabilities, errno))
     }
 }
 
@@ -376,10 +371,7 @@ impl SudoCall {
             if stat.comm == "sudo" {
                 return Some(Self {
                     arguments: strings_of(&fs::read(folder.join("cmdline")).ok()?),
-                    environment: strings_of(&fs::read(folder.join("environ")).ok()?)
-                        .iter()
-                        .filter_map(|variable| variable_of(variable))
-                        .collect(),
+                    environment: parse_environment(&fs::read(folder.join("environ")).ok()?),
                 });
             }
             pid = stat.ppid;
@@ -415,6 +407,14 @@ fn strings_of(bytes: &[u8]) -> Vec<OsString> {
         .split(|byte| *byte == 0)
         .filter(|string| !string.is_empty())
         .map(|string| OsStr::from_bytes(string).to_owned())
+        .collect()
+}
+
+/// The variables in a file such as `/proc/<pid>/environ`. What has no `=` is none.
+pub(super) fn parse_environment(bytes: &[u8]) -> Environment {
+    strings_of(bytes)
+        .iter()
+        .filter_map(|variable| variable_of(variable))
         .collect()
 }
 

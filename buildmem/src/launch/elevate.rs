@@ -1,43 +1,42 @@
 //! Started without the rights that eBPF needs: build-mem runs itself through sudo, where that can work.
 
 use std::env;
-use std::ffi::OsStr;
-use std::io::{self, IsTerminal as _, Write as _};
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use rustix::thread::{CapabilitySet, capabilities};
+use rustix::process::{geteuid, getpgrp};
+use rustix::termios::tcgetpgrp;
 
+use super::credentials::Environment;
 use crate::problem::Problem;
-
-/// Whether this process may load eBPF programs, as far as capabilities(7) decide it: with CAP_BPF and CAP_PERFMON, or with
-/// CAP_SYS_ADMIN.
-pub fn has_ebpf_capabilities() -> bool {
-    let effective = capabilities(None).map_or(CapabilitySet::empty(), |sets| sets.effective);
-    effective.contains(CapabilitySet::SYS_ADMIN)
-        || effective.contains(CapabilitySet::BPF | CapabilitySet::PERFMON)
-}
 
 /// Becomes `sudo build-mem …` with our arguments, if sudo needs no password, or has a terminal to ask for it. Else it
 /// returns, and what fails for want of rights tells so.
 ///
+/// sudo gets `environment`, ours: there the run below it finds the build's.
+///
 /// # Errors
 ///
 /// When sudo cannot be executed.
-pub fn through_sudo(tell: bool) -> Result<(), Problem> {
-    // Called by sudo already, and still not allowed: to go round would change nothing.
-    if env::var_os("SUDO_UID").is_some() {
-        return Ok(());
-    }
-    let Some(sudo) = find(env::var_os("PATH").as_deref()) else {
-        return Ok(());
-    };
-    if !asks_for_no_password(&sudo) && !io::stdin().is_terminal() {
-        return Ok(());
-    }
+pub fn through_sudo(environment: &Environment, tell: bool) -> Result<(), Problem> {
     let ours = env::current_exe()
         .map_err(|error| Problem::new("cannot find build-mem's own program").because(error))?;
+    // Root has all that sudo can give. And where sudo has called us, to go round would change nothing.
+    if geteuid().is_root() || was_called_by_sudo(environment, &ours) {
+        return Ok(());
+    }
+    let path = environment.get(OsStr::new("PATH"));
+    let Some(sudo) = find(path.map(OsString::as_os_str)) else {
+        return Ok(());
+    };
+    if !asks_for_no_password(&sudo) && !is_in_front_of_a_terminal() {
+        return Ok(());
+    }
     if tell {
         // A stderr that takes nothing must not be in the way.
         let _ = writeln!(
@@ -49,8 +48,20 @@ pub fn through_sudo(tell: bool) -> Result<(), Problem> {
         .arg("--")
         .arg(ours)
         .args(env::args_os().skip(1))
+        .env_clear()
+        .envs(environment)
         .exec();
     Err(Problem::new(format!("cannot execute `{}`", sudo.display())).because(error))
+}
+
+/// Whether this program is what sudo was asked to run. Below a `sudo -u dev bash`, it is not.
+fn was_called_by_sudo(environment: &Environment, ours: &Path) -> bool {
+    let Some(command) = environment.get(OsStr::new("SUDO_COMMAND")) else {
+        return false;
+    };
+    // The program and its arguments, joined by spaces: sudo(8).
+    let arguments = command.as_bytes().strip_prefix(ours.as_os_str().as_bytes());
+    arguments.is_some_and(|rest| rest.is_empty() || rest.starts_with(b" "))
 }
 
 fn find(path: Option<&OsStr>) -> Option<PathBuf> {
@@ -69,4 +80,46 @@ fn asks_for_no_password(sudo: &Path) -> bool {
         .stderr(Stdio::null())
         .status();
     status.is_ok_and(|status| status.success())
+}
+
+/// Whether somebody can be asked: sudo does so at the terminal of the session, wherever stdin comes from. In the
+/// background it would be stopped, and wait for ever.
+fn is_in_front_of_a_terminal() -> bool {
+    File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/tty")
+        .is_ok_and(|terminal| tcgetpgrp(terminal).is_ok_and(|front| front == getpgrp()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_sudo_that_was_asked_for_this_program_has_called_it() {
+        let called_by = |command: Option<&str>| {
+            let environment = command
+                .map(|command| ("SUDO_COMMAND".into(), command.into()))
+                .into_iter()
+                .collect();
+            was_called_by_sudo(&environment, Path::new("/opt/build-mem"))
+        };
+        assert!(called_by(Some("/opt/build-mem run -- make")));
+        assert!(called_by(Some("/opt/build-mem")));
+        assert!(!called_by(Some("/opt/build-mem-old run")));
+        assert!(!called_by(Some("/bin/bash")));
+        assert!(!called_by(None));
+    }
+
+    #[test]
+    fn a_sudo_in_a_relative_folder_is_not_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let sudo = folder.path().join("sudo");
+        std::fs::write(&sudo, "").unwrap();
+        let path = env::join_paths([Path::new("."), Path::new(""), folder.path()]).unwrap();
+        assert_eq!(find(Some(&path)), Some(sudo));
+        assert_eq!(find(Some(OsStr::new(".:/nonexistent"))), None);
+        assert_eq!(find(None), None);
+    }
 }

@@ -5,6 +5,7 @@ pub mod clear;
 pub mod credentials;
 pub mod elevate;
 pub mod output;
+pub mod privileges;
 pub mod signals;
 pub mod start;
 pub mod terminal;

@@ -21,6 +21,7 @@ use tokio::io::unix::AsyncFd;
 
 use super::credentials::{CredentialStep, Credentials};
 use super::output::ChildStdio;
+use super::privileges;
 use super::signals::is_ignored;
 use crate::event::ExitStatus;
 use crate::ids::Tgid;
@@ -55,7 +56,7 @@ pub struct BuildSpec {
     pub cwd: Option<PathBuf>,
     /// Its whole environment.
     pub env: Vec<(OsString, OsString)>,
-    /// Who it runs as. Where this is who we are, nothing is changed.
+    /// Who it runs as: without any capability, unless it is root.
     pub credentials: Credentials,
     /// An open `cgroup.procs` of the cgroup that it joins before it gives up its rights.
     pub cgroup_procs: Option<OwnedFd>,
@@ -143,7 +144,7 @@ pub fn start(spec: BuildSpec) -> Result<RunningBuild, Problem> {
         .map(|cwd| CString::new(cwd.as_os_str().as_bytes()))
         .transpose()
         .map_err(|error| failed_to_prepare(error.into()))?;
-    let new_credentials = credentials.differ_from_ours().then(|| credentials.clone());
+    let its_credentials = credentials.clone();
 
     let ChildStdio { stdout, stderr } = stdio;
     let mut process = Command::new(program);
@@ -161,7 +162,7 @@ pub fn start(spec: BuildSpec) -> Result<RunningBuild, Problem> {
         let outcome = prepare_child(
             cgroup_procs.as_ref(),
             &signal_mask,
-            new_credentials.as_ref(),
+            &its_credentials,
             c_cwd.as_deref(),
         );
         let (step, result) = match outcome {
@@ -276,21 +277,20 @@ impl From<CredentialStep> for Step {
 fn prepare_child(
     cgroup_procs: Option<&OwnedFd>,
     signal_mask: &SigSet,
-    credentials: Option<&Credentials>,
+    credentials: &Credentials,
     cwd: Option<&std::ffi::CStr>,
 ) -> Result<(), (Step, Errno)> {
     if let Some(procs) = cgroup_procs {
         // 0 is the writer: cgroups(7).
-        rustix::io::write(procs, b"0").map_err(|errno| (Step::JoinCgroup, errno))?;
+        privileges::with_held_back(|| rustix::io::write(procs, b"0"))
+            .map_err(|errno| (Step::JoinCgroup, errno))?;
     }
     signal_mask
         .thread_set_mask()
         .map_err(|errno| (Step::SignalMask, Errno::from_raw_os_error(errno as i32)))?;
-    if let Some(credentials) = credentials {
-        credentials
-            .take_on()
-            .map_err(|(step, errno)| (step.into(), errno))?;
-    }
+    credentials
+        .take_on()
+        .map_err(|(step, errno)| (step.into(), errno))?;
     // As the user: root may not be let into a folder on NFS.
     if let Some(cwd) = cwd {
         chdir(cwd).map_err(|errno| (Step::WorkingDirectory, errno))?;

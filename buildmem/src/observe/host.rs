@@ -24,18 +24,15 @@ pub struct HostFacts {
     pub kernel: String,
     /// Size of a page: what statm and the kernel's counters count in.
     pub page_size: ByteSize,
-    /// Files that container runtimes leave, such as `/.dockerenv`. Empty outside of one, as far as can be told.
-    pub container_hints: Vec<String>,
 }
 
-/// Looks at the host, with `/proc` and `/` at these folders.
-pub fn facts(proc_root: &Path, root: &Path) -> HostFacts {
+/// Looks at the host, with `/proc` at this folder.
+pub fn facts(proc_root: &Path) -> HostFacts {
     HostFacts {
         cpus: usable_cpus(),
         memory: memory_total(proc_root),
-        kernel: uname().release().to_string_lossy().into_owned(),
+        kernel: kernel_release(),
         page_size: ByteSize::from_bytes(procfs::page_size()),
-        container_hints: container_hints(root),
     }
 }
 
@@ -69,10 +66,16 @@ fn memory_total(proc_root: &Path) -> Reading<ByteSize> {
     }
 }
 
-/// Files that say that this is a container: docker's, podman's, and what systemd keeps for others
-/// (<https://systemd.io/CONTAINER_INTERFACE>).
-fn container_hints(root: &Path) -> Vec<String> {
-    [
+/// The kernel's release, as `uname -r` shows it.
+pub fn kernel_release() -> String {
+    uname().release().to_string_lossy().into_owned()
+}
+
+/// What says that this is a container; empty outside of one, as far as can be told. Files that runtimes leave: docker's,
+/// podman's, and what systemd keeps of others; the variable `container`, which is systemd's, too
+/// (<https://systemd.io/CONTAINER_INTERFACE>), and `ours` or that of pid 1; and our cgroup, where no namespace hides it.
+pub fn container_hints(root: &Path, proc_root: &Path, ours: Option<&str>) -> Vec<String> {
+    let files = [
         "/.dockerenv",
         "/run/.containerenv",
         "/run/systemd/container",
@@ -85,8 +88,41 @@ fn container_hints(root: &Path) -> Vec<String> {
             Ok(_) | Err(io::ErrorKind::PermissionDenied)
         )
     })
-    .map(str::to_owned)
-    .collect()
+    .map(str::to_owned);
+    // Only root may read it.
+    let environ = fs::read(proc_root.join("1/environ")).unwrap_or_default();
+    let of_first_process = environ
+        .split(|byte| *byte == 0)
+        .find_map(|variable| variable.strip_prefix(b"container="))
+        .map(|value| String::from_utf8_lossy(value).into_owned());
+    let variable = ours
+        .map(str::to_owned)
+        .or(of_first_process)
+        .map(|value| format!("container={value}"));
+    let cgroups = fs::read_to_string(proc_root.join("self/cgroup")).unwrap_or_default();
+    let cgroup = cgroups
+        .lines()
+        .filter_map(|line| line.splitn(3, ':').nth(2))
+        .find(|path| path.split('/').any(is_cgroup_of_container))
+        .map(str::to_owned);
+    files.chain(variable).chain(cgroup).collect()
+}
+
+/// Whether a container runtime calls a cgroup so: `/docker/<id>`, `docker-<id>.scope`, `/kubepods.slice/…`.
+fn is_cgroup_of_container(name: &str) -> bool {
+    // The runtime's own service is none.
+    if name.ends_with(".service") {
+        return false;
+    }
+    let starts = [
+        "docker-",
+        "libpod-",
+        "cri-containerd-",
+        "crio-",
+        "kubepods",
+        "lxc.payload",
+    ];
+    matches!(name, "docker" | "lxc" | "ecs") || starts.iter().any(|start| name.starts_with(start))
 }
 
 #[cfg(test)]
@@ -102,13 +138,11 @@ mod tests {
             Writeback: 0 kB\nMapped: 0 kB\nSlab: 0 kB\nCommitted_AS: 0 kB\nVmallocTotal: 0 kB\n\
             VmallocUsed: 0 kB\nVmallocChunk: 0 kB\n";
         fs::write(root.path().join("proc/meminfo"), meminfo).unwrap();
-        fs::write(root.path().join(".dockerenv"), "").unwrap();
-        let facts = facts(&root.path().join("proc"), root.path());
+        let facts = facts(&root.path().join("proc"));
         assert_eq!(
             facts.memory,
             Reading::known(ByteSize::from_kib(16_384_000), "MemTotal")
         );
-        assert_eq!(facts.container_hints, ["/.dockerenv"]);
         assert!(facts.cpus >= 1);
         assert!(facts.page_size >= ByteSize::from_kib(4));
         assert!(!facts.kernel.is_empty());
@@ -117,9 +151,41 @@ mod tests {
     #[test]
     fn memory_that_cannot_be_read_is_missing() {
         let root = tempfile::tempdir().unwrap();
-        let facts = facts(root.path(), root.path());
+        let facts = facts(root.path());
         assert!(facts.memory.value().is_none());
-        assert_eq!(facts.container_hints, Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_container_is_known_by_its_files_variables_and_cgroup() {
+        let root = tempfile::tempdir().unwrap();
+        let hints = |variable| container_hints(root.path(), &root.path().join("proc"), variable);
+        let write = |name: &str, content: &str| {
+            let path = root.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, content).unwrap();
+        };
+        write(
+            "proc/self/cgroup",
+            "4:memory:/ci/job\n0::/system.slice/docker-x.service\n",
+        );
+        write("proc/1/environ", "PATH=/bin\0not_container=x\0");
+        assert_eq!(hints(None), Vec::<String>::new());
+        assert_eq!(hints(Some("podman")), ["container=podman"]);
+        write("proc/1/environ", "PATH=/bin\0container=lxc\0");
+        assert_eq!(hints(None), ["container=lxc"]);
+        write(".dockerenv", "");
+        write(
+            "proc/self/cgroup",
+            "4:memory:/\n0::/system.slice/docker-4f2a.scope\n",
+        );
+        assert_eq!(
+            hints(None),
+            [
+                "/.dockerenv",
+                "container=lxc",
+                "/system.slice/docker-4f2a.scope"
+            ]
+        );
     }
 
     #[test]

@@ -9,6 +9,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::event::{CgroupSample, Event, EventKind, ProcessSample};
 use crate::ids::ProcessId;
+use crate::launch::privileges::with_held_back;
 use crate::observe::host::boot_time_now;
 use crate::observe::proc::{self, ProcReader, Resident};
 use crate::sampling::{Budget, Candidate, LastRead, due};
@@ -82,7 +83,7 @@ impl Sampler {
             if !self.budget.has_left(elapsed) {
                 break;
             }
-            let read = self.proc.pss(candidate.tgid);
+            let read = with_held_back(|| self.proc.pss(candidate.tgid));
             let cost = stopwatch.lap();
             self.budget.spend(cost);
             match read {

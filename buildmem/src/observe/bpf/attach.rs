@@ -24,7 +24,7 @@ use super::decode::{CgroupLeaf, DecodeContext, Decoded, decode};
 use super::missed::skipped_runs;
 use super::offsets::find_offsets;
 use crate::event::{Event, EventKind};
-use crate::launch::elevate::has_ebpf_capabilities;
+use crate::launch::privileges::{how_to_get, suffice_for_ebpf, with_held_back};
 use crate::problem::Problem;
 use crate::reading::Reading;
 use crate::units::ByteSize;
@@ -69,10 +69,11 @@ pub struct LostCount {
 impl Tracker {
     /// Loads and attaches the programs. Nothing is followed until [`arm`](Self::arm).
     pub fn start(config: TrackerConfig) -> Result<Self, Problem> {
-        let offsets = running_kernels_offsets()?;
-        let namespace = pid_namespace()?;
-        let mut ebpf = load(&offsets, namespace, config)
-            .map_err(|error| explain("load the eBPF programs", &error))?;
+        with_held_back(|| Self::start_as_we_are(config))
+    }
+
+    fn start_as_we_are(config: TrackerConfig) -> Result<Self, Problem> {
+        let mut ebpf = load(config)?;
         let programs = HOOKS
             .iter()
             .map(|hook| attach(&mut ebpf, hook))
@@ -157,7 +158,7 @@ impl Tracker {
                 "command lines, because they were not in memory",
             ),
         ] {
-            let per_cpu = self.lost.get(&slot, 0).map_err(|error| {
+            let per_cpu = with_held_back(|| self.lost.get(&slot, 0)).map_err(|error| {
                 Problem::new("cannot read what the eBPF programs lost").because(error)
             })?;
             counts.push(LostCount {
@@ -204,7 +205,7 @@ impl Tracker {
         for copies in &self.programs {
             let counts = copies
                 .iter()
-                .map(|program| skipped_runs(program.fd.as_fd()))
+                .map(|program| with_held_back(|| skipped_runs(program.fd.as_fd())))
                 .collect::<Result<Vec<_>, _>>()
                 .map_err(|error| {
                     Problem::new("cannot read how often an eBPF program was skipped").because(error)
@@ -215,10 +216,29 @@ impl Tracker {
     }
 
     fn set_seed(&mut self, thread: u32) -> Result<(), Problem> {
-        self.seed.set(0, thread, 0).map_err(|error| {
+        with_held_back(|| self.seed.set(0, thread, 0)).map_err(|error| {
             Problem::new("cannot tell the eBPF programs which process to follow").because(error)
         })
     }
+}
+
+/// A tracepoint, and what came of attaching to it.
+pub type TriedHook = (&'static str, Result<(), Problem>);
+
+/// Does what [`Tracker::start`] does, tracepoint by tracepoint, and lets each go at once.
+///
+/// # Errors
+///
+/// When there is nothing to attach: the programs cannot be loaded.
+pub fn try_hooks(config: TrackerConfig) -> Result<Vec<TriedHook>, Problem> {
+    with_held_back(|| {
+        let mut ebpf = load(config)?;
+        let tried = HOOKS.iter().map(|hook| {
+            let outcome = attach(&mut ebpf, hook).map(drop);
+            (hook.tracepoint, outcome)
+        });
+        Ok(tried.collect())
+    })
 }
 
 impl AsFd for Tracker {
@@ -301,7 +321,9 @@ fn pid_namespace() -> Result<u32, Problem> {
 }
 
 /// Creates the maps, and prepares the programs for this kernel.
-fn load(offsets: &Offsets, namespace: u32, config: TrackerConfig) -> Result<Ebpf, aya::EbpfError> {
+fn load(config: TrackerConfig) -> Result<Ebpf, Problem> {
+    let offsets = running_kernels_offsets()?;
+    let namespace = pid_namespace()?;
     let log_level = if config.diagnostics {
         aya_log::Level::Trace as u8
     } else {
@@ -316,7 +338,9 @@ fn load(offsets: &Offsets, namespace: u32, config: TrackerConfig) -> Result<Ebpf
         // Nothing is ever written there: a page is the least that a ring buffer takes.
         loader.map_max_entries("AYA_LOGS", u32::try_from(config.page_size).unwrap_or(4096));
     }
-    loader.load(OBJECT)
+    loader
+        .load(OBJECT)
+        .map_err(|error| explain("load the eBPF programs", &error))
 }
 
 /// A loader that did not parse the BTF of the whole kernel.
@@ -391,8 +415,8 @@ fn explain(step: &str, error: &(dyn Error + 'static)) -> Problem {
 /// and before Linux 5.11 also room under RLIMIT_MEMLOCK.
 fn not_permitted(what: String, error: &(dyn Error + 'static)) -> Problem {
     let problem = Problem::new(what).because(chain(error));
-    if !has_ebpf_capabilities() {
-        return problem.help("run with sudo, or give build-mem CAP_BPF and CAP_PERFMON");
+    if !suffice_for_ebpf() {
+        return problem.help(how_to_get(false));
     }
     if !is_initial_user_namespace() {
         return problem.help(
@@ -430,7 +454,12 @@ fn chain(error: &(dyn Error + 'static)) -> String {
         }
         text.push_str(&cause);
     }
-    text
+    // What aya says of a program that was refused before it was looked at.
+    let text = text.trim_end();
+    text.strip_suffix("Verifier output:")
+        .unwrap_or(text)
+        .trim_end_matches(['.', ' '])
+        .to_owned()
 }
 
 /// An error, what caused it, and so on.

@@ -14,6 +14,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::event::CgroupSample;
 use crate::ids::Tgid;
+use crate::launch::privileges::with_held_back;
 use crate::problem::Problem;
 use crate::reading::Reading;
 use crate::units::ByteSize;
@@ -75,6 +76,10 @@ impl Leaf {
     ///
     /// When there is no such place, or it cannot be written.
     pub fn create(hierarchy: &Hierarchy) -> Result<Self, Problem> {
+        with_held_back(|| Self::create_as_we_are(hierarchy))
+    }
+
+    fn create_as_we_are(hierarchy: &Hierarchy) -> Result<Self, Problem> {
         let parent = parent(hierarchy)?;
         // Another run may take a leaf for a dead owner's in the moment between its making and its locking: try again.
         for _ in 0..8 {
@@ -141,7 +146,7 @@ impl Leaf {
     /// When the file cannot be opened for writing.
     pub fn procs_file(&self) -> Result<OwnedFd, Problem> {
         let path = self.dir.join(PROCS);
-        match OpenOptions::new().write(true).open(&path) {
+        match with_held_back(|| OpenOptions::new().write(true).open(&path)) {
             Ok(file) => Ok(file.into()),
             Err(error) => {
                 Err(Problem::new(format!("cannot write `{}`", path.display())).because(error))
@@ -229,6 +234,19 @@ impl Leaf {
         }
     }
 
+    /// Begins its high-water mark anew, at what it holds now: since Linux 6.12 for whoever keeps the file open
+    /// (cgroup-v2.rst), on v1 for everyone.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel cannot, or does not let us.
+    pub fn reset_peak(&self) -> io::Result<()> {
+        let path = self.dir.join(self.hierarchy.version.headline_file());
+        let file = with_held_back(|| OpenOptions::new().read(true).write(true).open(path))?;
+        // v1 takes a number, v2 anything.
+        file.write_at(b"0", 0).map(drop)
+    }
+
     /// Sets the most memory that it and those below it may hold, and the most swap beside it.
     ///
     /// # Errors
@@ -306,7 +324,7 @@ impl Leaf {
     pub fn remove(mut self) -> Result<Vec<Tgid>, Problem> {
         // Tried once: what failed now fails in `drop`, too.
         self.removed = true;
-        remove_tree(&self.dir, &refuge(&self.hierarchy))
+        with_held_back(|| remove_tree(&self.dir, &refuge(&self.hierarchy)))
     }
 
     /// Removes the leaves of runs that are gone (killed before they could): those beside which ours would be made,
@@ -316,6 +334,10 @@ impl Leaf {
     ///
     /// When there is no place for leaves, or it cannot be listed. What became of each leaf is in the list.
     pub fn clean_leftovers(hierarchy: &Hierarchy) -> Result<Vec<Leftover>, Problem> {
+        with_held_back(|| Self::clean_leftovers_as_we_are(hierarchy))
+    }
+
+    fn clean_leftovers_as_we_are(hierarchy: &Hierarchy) -> Result<Vec<Leftover>, Problem> {
         let parent = parent(hierarchy)?;
         let entries = fs::read_dir(&parent).map_err(|error| {
             Problem::new(format!("cannot list `{}`", parent.display())).because(error)
@@ -347,7 +369,7 @@ impl Leaf {
 impl Drop for Leaf {
     fn drop(&mut self) {
         if !self.removed {
-            let _ = remove_tree(&self.dir, &refuge(&self.hierarchy));
+            let _ = with_held_back(|| remove_tree(&self.dir, &refuge(&self.hierarchy)));
         }
     }
 }
