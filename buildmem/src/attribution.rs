@@ -747,6 +747,7 @@ impl Attribution {
                 cpus: self.header.cpus,
                 memory_bytes: self.header.memory.bytes(),
                 cgroup_version: self.header.cgroup_version,
+                image: self.header.image,
             },
             notes: self.notes,
         }
@@ -1040,6 +1041,7 @@ mod tests {
                 stages: rules.iter().map(rule).collect(),
                 budget: None,
                 preset: None,
+                image: None,
             };
             let mut search = StageSearch::new(&header.stages).unwrap();
             self.0.iter().for_each(|event| search.apply(event));

@@ -7,6 +7,7 @@ use crate::units::ByteSize;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::export::Format;
+use crate::launch::credentials::Credentials;
 
 /// How much memory a whole build needs at its peak, and which stage and processes hold it.
 #[derive(Debug, Parser)]
@@ -87,6 +88,21 @@ pub struct RunArgs {
     /// Exit with 122 when the build passed but needed more than this; nothing is enforced
     #[arg(long, value_name = "SIZE")]
     pub budget: Option<ByteSize>,
+    /// Run the build in a container of this image, with this folder as its working directory
+    #[arg(long, value_name = "REF")]
+    pub image: Option<String>,
+    /// As `--image node:24-bookworm`
+    #[arg(long, conflicts_with = "image")]
+    pub container: bool,
+    /// What runs the container [default: docker where it is installed, else podman]
+    #[arg(long, value_enum)]
+    pub runtime: Option<RuntimeArg>,
+    /// What build-mem may do in the container; the build there may do what it always may
+    #[arg(long, value_enum, default_value_t = ContainerPrivileges::Least)]
+    pub container_privileges: ContainerPrivileges,
+    /// We are what `--image` has started in the container, for this user: UID:GID[,GID…]
+    #[arg(long, hide = true, value_name = "IDS")]
+    pub inside: Option<Credentials>,
     /// Run the build as this user [default: whoever called sudo, else the current user]
     #[arg(long, value_name = "NAME")]
     pub user: Option<String>,
@@ -183,6 +199,24 @@ pub enum Color {
     Always,
     /// Never
     Never,
+}
+
+/// What runs containers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RuntimeArg {
+    /// docker
+    Docker,
+    /// podman
+    Podman,
+}
+
+/// What build-mem may do in a container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ContainerPrivileges {
+    /// The capabilities that it needs, and no others
+    Least,
+    /// Everything: `--privileged`
+    Full,
 }
 
 /// What follows the processes of a build.

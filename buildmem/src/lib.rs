@@ -10,6 +10,7 @@ pub mod cli;
 pub mod command_line;
 pub mod commands;
 pub mod config;
+pub mod container;
 pub mod diagnosis;
 pub mod event;
 pub mod exit_code;

@@ -142,6 +142,7 @@ mod tests {
             stages: Vec::new(),
             budget: None,
             preset: None,
+            image: None,
         }
     }
 

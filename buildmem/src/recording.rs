@@ -61,6 +61,9 @@ pub struct Header {
     /// The preset that gave the rules, when there was no config.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preset: Option<String>,
+    /// The image of the container in which it was run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
 }
 
 /// Writes a recording.
@@ -237,6 +240,7 @@ mod tests {
             stages: Vec::new(),
             budget: None,
             preset: None,
+            image: None,
         }
     }
 

@@ -373,4 +373,7 @@ pub struct Host {
     pub memory_bytes: u64,
     /// 1 or 2: which hierarchy has the memory controller; absent where neither could be used.
     pub cgroup_version: Option<u8>,
+    /// The image of the container in which build-mem ran the build; absent without `--image`.
+    #[serde(default)]
+    pub image: Option<String>,
 }

@@ -40,6 +40,8 @@ pub struct Session {
     interval: Duration,
     started: BootTime,
     started_cpu: Duration,
+    /// Whether what loses its parent becomes our child.
+    reaps: bool,
     /// The build's own process, with the moment of its end as the kernel saw it.
     root: Option<(Tgid, Option<BootTime>)>,
     escaped: BTreeSet<String>,
@@ -78,6 +80,8 @@ impl Session {
             interval,
             started,
         } = parts;
+        // A poller waits for those that it polls.
+        let reaps = std::process::id() == 1 && matches!(tracker, Tracker::Ebpf(_));
         Self {
             tracker,
             leaf,
@@ -87,6 +91,7 @@ impl Session {
             interval,
             started,
             started_cpu: own_cpu_time(),
+            reaps,
             root: None,
             escaped: BTreeSet::new(),
             usage: None,
@@ -146,6 +151,9 @@ impl Session {
                 }
                 _ = drains.tick() => {
                     self.drain();
+                    if self.reaps {
+                        build.reap_others();
+                    }
                     self.tracker.flush_diagnostics();
                     None
                 }
@@ -356,7 +364,7 @@ impl Session {
         };
         let headline = EventKind::HeadlineRead {
             // What the file shows is what the kernel keeps, and not every kernel has the file.
-            bytes: leaf.headline().or(self.tracker.watermark(leaf.id())),
+            bytes: leaf.headline(|| self.tracker.watermark(leaf.id())),
             limit: leaf.limit(),
             oom_kills: leaf.oom_kills(),
         };

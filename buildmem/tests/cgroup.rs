@@ -119,7 +119,12 @@ fn assert_peak_near(leaf: &Leaf, peak: Reading<ByteSize>, expected: ByteSize, pe
 
 #[track_caller]
 fn assert_headline_near(leaf: &Leaf, expected: ByteSize, percent: u64) {
-    assert_peak_near(leaf, leaf.headline(), expected, percent);
+    assert_peak_near(
+        leaf,
+        leaf.headline(|| Reading::missing("no other source")),
+        expected,
+        percent,
+    );
 }
 
 #[test]

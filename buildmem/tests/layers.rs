@@ -27,7 +27,7 @@ const LAYERS: [&[&str]; 7] = [
         "tree",
     ],
     &["export"],
-    &["capability", "launch", "observe", "out_dir"],
+    &["capability", "container", "launch", "observe", "out_dir"],
     &["recorder", "session"],
     &["cli", "commands", "exit_code", "main"],
 ];

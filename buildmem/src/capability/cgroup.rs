@@ -12,6 +12,8 @@ use crate::reading::Reading;
 
 const NO_CGROUP: &str =
     "the build's memory cannot be told from that of others, and `--memory` cannot be had";
+const SHARED_CGROUP: &str = "the container's own cgroup is measured, with build-mem and whatever else is or was in it; \
+     `--memory` cannot be had";
 const NO_HEADLINE: &str =
     "no headline: only the highest sampled usage, which may miss the true peak";
 const NO_RESET: &str = "the kernel's mark cannot be had of a part of a run";
@@ -60,7 +62,7 @@ pub(super) fn rows(
             hierarchy.own_path
         ),
     );
-    let mut leaf = match Leaf::create(&hierarchy) {
+    let (mut leaf, why_shared) = match Leaf::for_build(&hierarchy) {
         Ok(leaf) => leaf,
         Err(problem) => {
             let delegation =
@@ -78,7 +80,7 @@ pub(super) fn rows(
     };
     [
         version,
-        delegation(leaf),
+        delegation(leaf, why_shared),
         headline,
         reset,
         composition,
@@ -86,8 +88,12 @@ pub(super) fn rows(
     ]
 }
 
-fn delegation(leaf: Leaf) -> Capability {
+fn delegation(leaf: Leaf, why_shared: Option<Problem>) -> Capability {
     let mechanism = Mechanism::BuildCgroup;
+    if let Some(problem) = why_shared {
+        return Capability::limited(mechanism, problem.to_string(), SHARED_CGROUP)
+            .mend(problem.help);
+    }
     let parent = leaf.dir().parent().map(Path::to_owned).unwrap_or_default();
     let made = format!("a leaf can be made in `{}`", parent.display());
     match leaf.remove() {
@@ -103,7 +109,7 @@ fn delegation(leaf: Leaf) -> Capability {
 
 fn headline(leaf: &Leaf, ebpf_works: bool) -> Capability {
     let mechanism = Mechanism::Headline;
-    match leaf.headline() {
+    match leaf.headline(|| Reading::missing("it is tried apart")) {
         Reading::Known { value: _, source } => {
             Capability::ok(mechanism, format!("`{source}`, page cache included"))
         }
@@ -119,7 +125,7 @@ fn headline(leaf: &Leaf, ebpf_works: bool) -> Capability {
 fn reset(leaf: &Leaf) -> Capability {
     let mechanism = Mechanism::PeakReset;
     match leaf.reset_peak() {
-        Ok(()) => Capability::ok(mechanism, "the mark can begin anew"),
+        Ok(_) => Capability::ok(mechanism, "the mark can begin anew"),
         Err(error) => Capability::failed(
             mechanism,
             format!("the mark cannot begin anew: {error}"),

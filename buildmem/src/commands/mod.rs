@@ -1,6 +1,7 @@
 //! One short file a command: resolves arguments, wires rooms together.
 
 pub mod color;
+pub mod contain;
 pub mod doctor;
 pub mod generate;
 pub mod init;

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use crate::cli::{RunArgs, TrackerArg};
 use crate::command_line::Arg;
 use crate::commands::color::palette;
+use crate::commands::contain;
 use crate::commands::project::{self, Project};
 use crate::commands::replay::replay;
 use crate::event::{EventKind, ExitStatus, Note, VerifyCheck};
@@ -62,10 +63,16 @@ struct Plan {
 pub fn run(args: &RunArgs) -> Result<u8, Problem> {
     log_to_stderr(args.verbose);
     let environment = privileges::environment_at_start(Path::new(PROC));
+    if let (Some(image), None) = (contain::image(args), &args.inside) {
+        match contain::run(args, image, &environment)? {}
+    }
     if args.tracker == TrackerArg::Ebpf && !privileges::suffice_for_ebpf() {
         elevate::through_sudo(&environment, !args.quiet && !args.json_only)?;
     }
-    let invoker = Invoker::resolve(args.user.as_deref(), &environment)?;
+    let invoker = match &args.inside {
+        Some(credentials) => Invoker::inside(credentials.clone())?,
+        None => Invoker::resolve(args.user.as_deref(), &environment)?,
+    };
     let host = host::facts(Path::new(PROC));
     let began = Instant::now();
     // Before any other thread is started: only this one may go without files for a moment.
@@ -184,6 +191,7 @@ impl Plan {
             stages: self.project.config.stages.clone(),
             budget: args.budget,
             preset: self.project.preset.map(|preset| preset.name().to_owned()),
+            image: contain::image(args).map(str::to_owned),
         }
     }
 
@@ -204,8 +212,9 @@ async fn measure(
         .act_as(|| find_program(&plan.command, &plan.environment))?;
     let clear_plan = clear_plan(args, &plan)?;
     let out_dir = open_out_dir(args, &plan)?;
-    let leaf = make_leaf(&mut plan);
-    if let Some(memory) = args.memory {
+    let leaf = make_leaf(&mut plan, args.inside.is_some());
+    // In a container, the runtime has set it.
+    if let (Some(memory), None) = (args.memory, &args.inside) {
         set_ceiling(
             &mut plan,
             leaf.as_ref(),
@@ -271,7 +280,10 @@ async fn measure(
         .map_err(|error| Problem::new(format!("cannot read `{PROC}`")).because(error))?;
     let stages = Stages::from_rules(&plan.project.config.stages)
         .map_err(|error| Problem::new(error.to_string()))?;
-    let cgroup_procs = leaf.as_ref().map(Leaf::procs_file).transpose()?;
+    let cgroup_procs = match &leaf {
+        Some(leaf) => leaf.procs_file()?,
+        None => None,
+    };
     let started = header.started;
     let mut session = Session::new(Parts {
         tracker,
@@ -287,6 +299,7 @@ async fn measure(
         cwd: None,
         env: std::mem::take(&mut plan.environment),
         credentials: plan.invoker.credentials.clone(),
+        confined: args.inside.is_some(),
         cgroup_procs,
         signal_mask: *signals.inherited_mask(),
         stdio,
@@ -409,8 +422,19 @@ fn open_out_dir(args: &RunArgs, plan: &Plan) -> Result<OutDir, Problem> {
     Ok(out_dir)
 }
 
-/// A fresh cgroup for the build; without one, the build is measured without its headline, and the result says so.
-fn make_leaf(plan: &mut Plan) -> Option<Leaf> {
+/// A fresh cgroup for the build, or that of the container which was made for it; without one, the build is measured without
+/// its headline, and the result says so.
+fn make_leaf(plan: &mut Plan, inside: bool) -> Option<Leaf> {
+    if inside {
+        let shared = Hierarchy::detect(Path::new(PROC)).and_then(|own| Leaf::shared(&own));
+        let why = match &shared {
+            Ok(_) => "the cgroup is the container's: build-mem itself is in it and counts, too"
+                .to_owned(),
+            Err(problem) => problem.to_string(),
+        };
+        plan.note("headline", why);
+        return shared.ok();
+    }
     let made = Hierarchy::detect(Path::new(PROC)).and_then(|hierarchy| {
         for leftover in Leaf::clean_leftovers(&hierarchy)? {
             let what = "leftover cgroup of a killed run";
@@ -422,11 +446,20 @@ fn make_leaf(plan: &mut Plan) -> Option<Leaf> {
                 ),
             }
         }
-        Leaf::create(&hierarchy)
+        Leaf::for_build(&hierarchy)
     });
     match made {
-        Ok(leaf) => {
+        Ok((leaf, why_shared)) => {
             log::info!("the build's cgroup is {}", leaf.dir().display());
+            if let Some(problem) = why_shared {
+                plan.note(
+                    "headline",
+                    format!(
+                        "the build has no cgroup of its own ({problem}): the figures are the container's, with build-mem and \
+                         whatever else is in it"
+                    ),
+                );
+            }
             Some(leaf)
         }
         Err(problem) => {
@@ -443,7 +476,7 @@ fn set_ceiling(
     memory: ByteSize,
     swap: ByteSize,
 ) -> Result<(), Problem> {
-    let Some(leaf) = leaf else {
+    let Some(leaf) = leaf.filter(|leaf| !leaf.is_shared()) else {
         let why = plan.notes.pop().map(|note| note.why).unwrap_or_default();
         return Err(Problem::new("cannot keep the build to `--memory`")
             .because(format!("it has no cgroup of its own: {why}"))

@@ -1022,5 +1022,6 @@ fn host(cpus: u64) -> Host {
         cpus,
         memory_bytes: 16 * GIB,
         cgroup_version: Some(2),
+        image: None,
     }
 }

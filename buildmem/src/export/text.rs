@@ -1062,6 +1062,7 @@ impl Page {
             cpus,
             memory_bytes,
             cgroup_version,
+            image,
         } = host;
         let Palette {
             good,
@@ -1121,6 +1122,11 @@ impl Page {
         parts.push(format!("build-mem {version}"));
         parts.push(format!("Linux {kernel}"));
         parts.extend(cgroup_version.map(|version| format!("cgroup v{version}")));
+        parts.extend(
+            image
+                .iter()
+                .map(|image| format!("in a container of {image}")),
+        );
         let cpus = count(*cpus, "CPU", "CPUs");
         parts.push(format!("{cpus}, {}", size(*memory_bytes)));
         self.packed(Style::new(), "", faint, &parts);

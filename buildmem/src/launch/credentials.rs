@@ -5,10 +5,12 @@
 
 use std::collections::HashMap;
 use std::ffi::{CString, OsStr, OsString};
+use std::fmt;
 use std::fs;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::thread;
 
 use nix::unistd;
@@ -86,6 +88,41 @@ impl Credentials {
     }
 }
 
+/// `UID:GID[,GID…]`: the group, and then the supplementary ones.
+impl fmt::Display for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.uid.as_raw(), self.gid.as_raw())?;
+        let others = self.groups.iter().filter(|group| **group != self.gid);
+        others
+            .into_iter()
+            .try_for_each(|group| write!(f, ",{}", group.as_raw()))
+    }
+}
+
+impl FromStr for Credentials {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let number = |word: &str| -> Result<u32, Self::Err> {
+            // The largest one stands for "none" in system calls.
+            word.parse()
+                .ok()
+                .filter(|id| *id != u32::MAX)
+                .ok_or_else(|| format!("`{word}` is not the number of a user or group"))
+        };
+        let (uid, groups) = text.split_once(':').ok_or("it has no `:`")?;
+        let groups: Vec<Gid> = groups
+            .split(',')
+            .map(|word| number(word).map(Gid::from_raw))
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            uid: Uid::from_raw(number(uid)?),
+            gid: groups[0],
+            groups,
+        })
+    }
+}
+
 /// What of [`Credentials::take_on`] failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CredentialStep {
@@ -130,6 +167,18 @@ impl Invoker {
             }
             Choice::Current => Self::current(),
         }
+    }
+
+    /// The user with these ids, in a container: its image need not know of it.
+    pub fn inside(credentials: Credentials) -> Result<Self, Problem> {
+        if credentials.uid == geteuid() {
+            return Self::current();
+        }
+        let user = user_by_id(credentials.uid)?;
+        let mut invoker = Self::from_entry(credentials, user);
+        // Root's would be another's, and programs keep their caches at home.
+        invoker.home = invoker.home.or_else(|| Some(PathBuf::from("/tmp")));
+        Ok(invoker)
     }
 
     /// Runs `work` with this user's rights, so that it can reach and make only what the user can: in a thread

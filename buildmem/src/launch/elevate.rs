@@ -31,7 +31,7 @@ pub fn through_sudo(environment: &Environment, tell: bool) -> Result<(), Problem
         return Ok(());
     }
     let path = environment.get(OsStr::new("PATH"));
-    let Some(sudo) = find(path.map(OsString::as_os_str)) else {
+    let Some(sudo) = find("sudo", path.map(OsString::as_os_str)) else {
         return Ok(());
     };
     if !asks_for_no_password(&sudo) && !is_in_front_of_a_terminal() {
@@ -64,12 +64,13 @@ fn was_called_by_sudo(environment: &Environment, ours: &Path) -> bool {
     arguments.is_some_and(|rest| rest.is_empty() || rest.starts_with(b" "))
 }
 
-fn find(path: Option<&OsStr>) -> Option<PathBuf> {
+/// Where a program is that we may run as root, of the folders of `path`.
+pub fn find(program: &str, path: Option<&OsStr>) -> Option<PathBuf> {
     env::split_paths(path?)
         // A relative one is the project's, which others write.
         .filter(|folder| folder.is_absolute())
-        .map(|folder| folder.join("sudo"))
-        .find(|sudo| sudo.is_file())
+        .map(|folder| folder.join(program))
+        .find(|program| program.is_file())
 }
 
 fn asks_for_no_password(sudo: &Path) -> bool {
@@ -118,8 +119,8 @@ mod tests {
         let sudo = folder.path().join("sudo");
         std::fs::write(&sudo, "").unwrap();
         let path = env::join_paths([Path::new("."), Path::new(""), folder.path()]).unwrap();
-        assert_eq!(find(Some(&path)), Some(sudo));
-        assert_eq!(find(Some(OsStr::new(".:/nonexistent"))), None);
-        assert_eq!(find(None), None);
+        assert_eq!(find("sudo", Some(&path)), Some(sudo));
+        assert_eq!(find("sudo", Some(OsStr::new(".:/nonexistent"))), None);
+        assert_eq!(find("sudo", None), None);
     }
 }

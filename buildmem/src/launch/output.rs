@@ -760,6 +760,7 @@ mod tests {
         let mut build = start(BuildSpec {
             command: BuildCommand::Argv(["sh", "-c", script].map(Into::into).to_vec()),
             cwd: Some("/".into()),
+            confined: false,
             env: Vec::new(),
             credentials: owner,
             cgroup_procs: None,

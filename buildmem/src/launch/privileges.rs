@@ -13,7 +13,8 @@ use rustix::io::Errno;
 use rustix::process::{DumpableBehavior, dumpable_behavior, geteuid, set_dumpable_behavior};
 use rustix::thread::{
     CapabilitySet, CapabilitySets, capabilities, capability_is_in_bounding_set,
-    clear_ambient_capability_set, no_new_privs, set_capabilities,
+    clear_ambient_capability_set, no_new_privs, remove_capability_from_bounding_set,
+    set_capabilities,
 };
 
 use super::credentials::{Environment, parse_environment};
@@ -104,6 +105,44 @@ pub(super) fn give_up() -> Result<(), Errno> {
         inheritable: CapabilitySet::empty(),
     };
     set_capabilities(None, none)
+}
+
+/// What a container's root has where nobody asked for more: the capabilities that docker and podman give by default,
+/// and those of them that only one gives.
+const OF_A_CONTAINER: CapabilitySet = CapabilitySet::CHOWN
+    .union(CapabilitySet::DAC_OVERRIDE)
+    .union(CapabilitySet::FSETID)
+    .union(CapabilitySet::FOWNER)
+    .union(CapabilitySet::MKNOD)
+    .union(CapabilitySet::NET_RAW)
+    .union(CapabilitySet::SETGID)
+    .union(CapabilitySet::SETUID)
+    .union(CapabilitySet::SETFCAP)
+    .union(CapabilitySet::SETPCAP)
+    .union(CapabilitySet::NET_BIND_SERVICE)
+    .union(CapabilitySet::SYS_CHROOT)
+    .union(CapabilitySet::KILL)
+    .union(CapabilitySet::AUDIT_WRITE);
+
+/// Takes from the calling thread, and from whatever it executes, what build-mem has in a container and the build would
+/// not. Only system calls: this is for a forked child.
+pub(super) fn keep_a_containers() -> Result<(), Errno> {
+    clear_ambient_capability_set()?;
+    for capability in (0..u64::BITS).map(|bit| CapabilitySet::from_bits_retain(1 << bit)) {
+        // Those that this kernel does not know are refused.
+        if !OF_A_CONTAINER.contains(capability)
+            && capability_is_in_bounding_set(capability) == Ok(true)
+        {
+            remove_capability_from_bounding_set(capability)?;
+        }
+    }
+    let sets = capabilities(None)?;
+    let kept = CapabilitySets {
+        effective: sets.effective & OF_A_CONTAINER,
+        permitted: sets.permitted & OF_A_CONTAINER,
+        inheritable: CapabilitySet::empty(),
+    };
+    set_capabilities(None, kept)
 }
 
 /// How this process could come by what a run makes use of, as far as it lacks it.

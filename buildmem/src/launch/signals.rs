@@ -223,6 +223,7 @@ mod tests {
         start(BuildSpec {
             command: BuildCommand::Argv(vec!["bash".into(), "-c".into(), script.into()]),
             cwd: None,
+            confined: false,
             env: vec![("PATH".into(), "/usr/bin:/bin".into())],
             credentials: Credentials::current().unwrap(),
             cgroup_procs: None,

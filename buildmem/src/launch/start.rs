@@ -14,6 +14,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use nix::sys::signal::{SigHandler, SigSet, Signal};
+use nix::sys::wait::{Id, WaitPidFlag, waitid, waitpid};
+use rustix::fs::{Mode, OFlags, open};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, chdir, pidfd_open, pidfd_send_signal};
 use tokio::io::Interest;
@@ -58,6 +60,9 @@ pub struct BuildSpec {
     pub env: Vec<(OsString, OsString)>,
     /// Who it runs as: without any capability, unless it is root.
     pub credentials: Credentials,
+    /// We share its container: it gets no capability, of its own or of a file, that a container's root does not have by
+    /// default, and where the container runs out of memory, one of its processes goes before we do.
+    pub confined: bool,
     /// An open `cgroup.procs` of the cgroup that it joins before it gives up its rights.
     pub cgroup_procs: Option<OwnedFd>,
     /// The signals that it has blocked: [`SignalStream::inherited_mask`](super::signals::SignalStream).
@@ -94,6 +99,22 @@ impl RunningBuild {
         }
     }
 
+    /// Waits for processes that have ended and are ours only because whoever forked them has ended before. It is up to
+    /// the first process of a PID namespace, which we may be in a container.
+    pub fn reap_others(&self) {
+        let ended = || {
+            waitid(
+                Id::All,
+                WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT,
+            )
+        };
+        // The build's own end is told by `wait`.
+        while let Some(pid) = ended().ok().and_then(|status| status.pid())
+            && pid.as_raw().cast_unsigned() != self.tgid.0
+            && waitpid(pid, Some(WaitPidFlag::WNOHANG)).is_ok()
+        {}
+    }
+
     /// Waits for its end. May be dropped before it is ready, and called again. Needs a tokio runtime.
     pub async fn wait(&mut self) -> Result<ExitStatus, Problem> {
         let failed = |error: io::Error| Problem::new("cannot wait for the build").because(error);
@@ -125,6 +146,7 @@ pub fn start(spec: BuildSpec) -> Result<RunningBuild, Problem> {
         cwd,
         env,
         credentials,
+        confined,
         cgroup_procs,
         signal_mask,
         stdio,
@@ -163,6 +185,7 @@ pub fn start(spec: BuildSpec) -> Result<RunningBuild, Problem> {
             cgroup_procs.as_ref(),
             &signal_mask,
             &its_credentials,
+            confined,
             c_cwd.as_deref(),
         );
         let (step, result) = match outcome {
@@ -278,6 +301,7 @@ fn prepare_child(
     cgroup_procs: Option<&OwnedFd>,
     signal_mask: &SigSet,
     credentials: &Credentials,
+    confined: bool,
     cwd: Option<&std::ffi::CStr>,
 ) -> Result<(), (Step, Errno)> {
     if let Some(procs) = cgroup_procs {
@@ -288,6 +312,10 @@ fn prepare_child(
     signal_mask
         .thread_set_mask()
         .map_err(|errno| (Step::SignalMask, Errno::from_raw_os_error(errno as i32)))?;
+    if confined {
+        go_first_when_out_of_memory();
+        privileges::keep_a_containers().map_err(|errno| (Step::Capabilities, errno))?;
+    }
     credentials
         .take_on()
         .map_err(|(step, errno)| (step.into(), errno))?;
@@ -296,6 +324,18 @@ fn prepare_child(
         chdir(cwd).map_err(|errno| (Step::WorkingDirectory, errno))?;
     }
     Ok(())
+}
+
+/// Half of what the container may have is added to what the out-of-memory killer takes each process of the build for;
+/// which one of them it chooses remains the same: proc_pid_oom_score_adj(5).
+fn go_first_when_out_of_memory() {
+    // Should this fail, so be it: to lose the report is less than to lose the build.
+    let file = open(
+        c"/proc/self/oom_score_adj",
+        OFlags::WRONLY | OFlags::CLOEXEC,
+        Mode::empty(),
+    );
+    let _ = file.and_then(|file| rustix::io::write(file, b"500"));
 }
 
 /// A process that was started with SIGCHLD ignored can't learn how its children ended: wait(2).
@@ -401,8 +441,6 @@ mod tests {
     use std::fs::{self, File};
     use std::os::unix::fs::PermissionsExt;
 
-    use rustix::fs::OFlags;
-
     use super::*;
 
     fn spec(argv: &[&str]) -> (BuildSpec, File) {
@@ -413,6 +451,7 @@ mod tests {
             cwd: None,
             env: vec![("PATH".into(), "/usr/bin:/bin".into())],
             credentials: Credentials::current().unwrap(),
+            confined: false,
             cgroup_procs: None,
             signal_mask: SigSet::empty(),
             stdio: ChildStdio {

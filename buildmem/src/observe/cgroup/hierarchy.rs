@@ -1,7 +1,8 @@
 //! Which hierarchy has the memory controller, and where our own cgroup is in it.
 
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, File};
+use std::io::{Read as _, Seek as _};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
@@ -145,6 +146,28 @@ impl Hierarchy {
                 "cgroup `{path_in_hierarchy}` is outside of what is mounted at `{}`",
                 self.mount_point.display()
             )),
+        }
+    }
+
+    /// Whether our own cgroup is all that is seen of the hierarchy, and is not its root: so it is in a container.
+    pub fn shows_only_ours(&self) -> bool {
+        let is_root = match self.version {
+            // Of all cgroups, only the root has this file: memory.rst, cgroup-v2.rst.
+            Version::V1 => self.own_dir.join("release_agent").exists(),
+            Version::V2 => !self.own_dir.join("cgroup.type").exists(),
+        };
+        self.own_dir == self.mount_point && !is_root
+    }
+
+    /// The high-water mark that this open file shows: since it was begun anew through it, where it was.
+    pub(super) fn peak_of_file(&self, mut file: &File) -> Reading<ByteSize> {
+        let name = self.version.headline_file();
+        let mut text = Vec::new();
+        let read = file.rewind().and_then(|()| file.read_to_end(&mut text));
+        match (read, bytes(&text)) {
+            (Ok(_), Some(value)) => Reading::known(value, name),
+            (Ok(_), None) => Reading::missing(format!("{name} holds no number")),
+            (Err(error), _) => Reading::missing(format!("cannot read {name}: {error}")),
         }
     }
 

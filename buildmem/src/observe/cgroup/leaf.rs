@@ -1,4 +1,5 @@
-//! The leaf that holds the build alone: made, read, and removed with whatever the build left in it.
+//! The leaf that holds the build alone: made, read, and removed with whatever the build left in it. Where none can be
+//! made, a container's own cgroup stands in for it.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -35,6 +36,8 @@ const MOVE_ROUNDS: u32 = 100;
 
 /// A fresh cgroup for one build. It is ours as long as we hold the lock on its folder; [`Leaf::remove`] takes it
 /// away, and dropping it does so too, silently.
+///
+/// Or, [shared](Leaf::shared) with us and others, the cgroup in which the build is anyway: that is only read.
 #[derive(Debug)]
 pub struct Leaf {
     hierarchy: Hierarchy,
@@ -45,9 +48,28 @@ pub struct Leaf {
     /// v1 only: v2 tells kernel memory in memory.stat.
     kernel: Option<File>,
     buffer: Vec<u8>,
-    /// Keeps the lock that tells other runs that the leaf's owner lives.
-    _lock: File,
+    ownership: Ownership,
     removed: bool,
+}
+
+#[derive(Debug)]
+enum Ownership {
+    /// Made by us.
+    Fresh {
+        /// Keeps the lock that tells other runs that the leaf's owner lives.
+        _lock: File,
+    },
+    /// There before us.
+    Shared(Before),
+}
+
+/// What a cgroup told before the build began.
+#[derive(Debug)]
+struct Before {
+    peak: Option<ByteSize>,
+    oom_kills: Option<u64>,
+    /// Its memory.peak, where the kernel lets us begin that anew for who keeps it open (Linux 6.12).
+    reset: Option<File>,
 }
 
 /// What became of a limit of swap.
@@ -90,9 +112,11 @@ impl Leaf {
                 Err(error) => return Err(cannot_make(&dir, &error)),
             }
             if let Some(lock) = lock_leaf(&dir) {
-                return Self::open(hierarchy, &dir, lock).inspect_err(|_| {
-                    let _ = fs::remove_dir(&dir);
-                });
+                let id = lock.metadata().map(|metadata| metadata.ino());
+                return Self::open(hierarchy, &dir, id, Ownership::Fresh { _lock: lock })
+                    .inspect_err(|_| {
+                        let _ = fs::remove_dir(&dir);
+                    });
             }
         }
         Err(Problem::new(format!(
@@ -102,8 +126,63 @@ impl Leaf {
         .because("another program removes it at once"))
     }
 
-    /// The leaf with this folder, which must be locked.
-    fn open(hierarchy: &Hierarchy, dir: &Path, lock: File) -> Result<Self, Problem> {
+    /// A cgroup for a build: a leaf of its own or, where there can be none in a container, the container's, with
+    /// the reason.
+    ///
+    /// # Errors
+    ///
+    /// When there is neither.
+    pub fn for_build(hierarchy: &Hierarchy) -> Result<(Self, Option<Problem>), Problem> {
+        match Self::create(hierarchy) {
+            Ok(leaf) => Ok((leaf, None)),
+            Err(problem) if hierarchy.shows_only_ours() => {
+                Ok((Self::shared(hierarchy)?, Some(problem)))
+            }
+            Err(problem) => Err(problem),
+        }
+    }
+
+    /// The cgroup in which we are ourselves, for where the build can have none of its own: what else is in it counts
+    /// too, and so does what was in it before. It is never written, but for beginning its high-water mark anew where
+    /// that concerns nobody else.
+    ///
+    /// # Errors
+    ///
+    /// When it does not show what it holds.
+    pub fn shared(hierarchy: &Hierarchy) -> Result<Self, Problem> {
+        let dir = &hierarchy.own_dir;
+        let before = Before {
+            peak: None,
+            oom_kills: None,
+            reset: None,
+        };
+        let id = fs::metadata(dir).map(|metadata| metadata.ino());
+        let mut leaf = Self::open(hierarchy, dir, id, Ownership::Shared(before))?;
+        // On v1 it would begin anew for everyone.
+        let reset = match hierarchy.version {
+            Version::V1 => None,
+            Version::V2 => leaf.reset_peak().ok(),
+        };
+        leaf.ownership = Ownership::Shared(Before {
+            peak: hierarchy.peak_in(dir).value().copied(),
+            oom_kills: leaf.oom_kills(),
+            reset,
+        });
+        Ok(leaf)
+    }
+
+    /// Whether it holds more than the build.
+    pub const fn is_shared(&self) -> bool {
+        matches!(self.ownership, Ownership::Shared(_))
+    }
+
+    /// The leaf with this folder, whose inode is `id`.
+    fn open(
+        hierarchy: &Hierarchy,
+        dir: &Path,
+        id: io::Result<u64>,
+        ownership: Ownership,
+    ) -> Result<Self, Problem> {
         let cannot_read = |path: &Path, error: &io::Error| {
             Problem::new(format!("cannot read `{}`", path.display())).because(error)
         };
@@ -115,17 +194,16 @@ impl Leaf {
             Version::V1 => {
                 // Before Linux 5.11 a v1 cgroup counts those below it only when told so. Later kernels always do, and
                 // refuse the same when the parent does already: nothing depends on the outcome.
-                let _ = fs::write(dir.join(v1::USE_HIERARCHY), "1");
+                if let Ownership::Fresh { .. } = ownership {
+                    let _ = fs::write(dir.join(v1::USE_HIERARCHY), "1");
+                }
                 // Absent where the kernel was built or booted without kernel memory accounting.
                 let kernel = File::open(dir.join(v1::KERNEL)).ok();
                 (open(v1::USAGE)?, open(v1::STAT)?, kernel)
             }
             Version::V2 => (open(v2::USAGE)?, open(v2::STAT)?, None),
         };
-        let id = lock
-            .metadata()
-            .map_err(|error| cannot_read(dir, &error))?
-            .ino();
+        let id = id.map_err(|error| cannot_read(dir, &error))?;
         Ok(Self {
             hierarchy: hierarchy.clone(),
             dir: dir.to_owned(),
@@ -134,20 +212,24 @@ impl Leaf {
             stat,
             kernel,
             buffer: vec![0; 8192],
-            _lock: lock,
+            ownership,
             removed: false,
         })
     }
 
-    /// Its cgroup.procs, open for writing: whoever writes `0` to it moves into the leaf. Closed at exec.
+    /// Its cgroup.procs, open for writing: whoever writes `0` to it moves into the leaf. Closed at exec. Absent where
+    /// the build is in it by its birth.
     ///
     /// # Errors
     ///
     /// When the file cannot be opened for writing.
-    pub fn procs_file(&self) -> Result<OwnedFd, Problem> {
+    pub fn procs_file(&self) -> Result<Option<OwnedFd>, Problem> {
+        if self.is_shared() {
+            return Ok(None);
+        }
         let path = self.dir.join(PROCS);
         match with_held_back(|| OpenOptions::new().write(true).open(&path)) {
-            Ok(file) => Ok(file.into()),
+            Ok(file) => Ok(Some(file.into())),
             Err(error) => {
                 Err(Problem::new(format!("cannot write `{}`", path.display())).because(error))
             }
@@ -211,9 +293,28 @@ impl Leaf {
     }
 
     /// The kernel's high-water mark of everything charged to it: `memory.peak` or `memory.max_usage_in_bytes`.
-    /// May exceed the true use by the charges that the kernel takes in advance: 256 KiB a CPU.
-    pub fn headline(&self) -> Reading<ByteSize> {
-        self.hierarchy.peak_in(&self.dir)
+    /// May exceed the true use by the charges that the kernel takes in advance: 256 KiB a CPU. `watermark` is the same
+    /// figure from another source, for kernels without the file.
+    ///
+    /// What a shared cgroup had reached before the build is no figure of the build's.
+    pub fn headline(&self, watermark: impl FnOnce() -> Reading<ByteSize>) -> Reading<ByteSize> {
+        let before = match &self.ownership {
+            Ownership::Fresh { .. } => None,
+            Ownership::Shared(Before {
+                reset: Some(file), ..
+            }) => return self.hierarchy.peak_of_file(file),
+            Ownership::Shared(before) => before.peak,
+        };
+        let peak = match self.hierarchy.peak_in(&self.dir) {
+            missing @ Reading::Missing(_) => missing.or(watermark()),
+            known @ Reading::Known { .. } => known,
+        };
+        match (peak.value(), before) {
+            (Some(peak), Some(before)) if *peak <= before => Reading::missing(format!(
+                "the cgroup was at its peak of {before} before the build began, which remained below that"
+            )),
+            _ => peak,
+        }
     }
 
     /// The limit in effect: the lowest of it and its ancestors, as far as they can be seen (on v1, all of them).
@@ -234,17 +335,18 @@ impl Leaf {
         }
     }
 
-    /// Begins its high-water mark anew, at what it holds now: since Linux 6.12 for whoever keeps the file open
-    /// (cgroup-v2.rst), on v1 for everyone.
+    /// Begins its high-water mark anew, at what it holds now: since Linux 6.12 for whoever keeps the file open that
+    /// this gives (cgroup-v2.rst), on v1 for everyone.
     ///
     /// # Errors
     ///
     /// When the kernel cannot, or does not let us.
-    pub fn reset_peak(&self) -> io::Result<()> {
+    pub fn reset_peak(&self) -> io::Result<File> {
         let path = self.dir.join(self.hierarchy.version.headline_file());
         let file = with_held_back(|| OpenOptions::new().read(true).write(true).open(path))?;
         // v1 takes a number, v2 anything.
-        file.write_at(b"0", 0).map(drop)
+        file.write_at(b"0", 0)?;
+        Ok(file)
     }
 
     /// Sets the most memory that it and those below it may hold, and the most swap beside it.
@@ -289,12 +391,18 @@ impl Leaf {
     /// Processes that the out-of-memory killer took in it and below it; absent where the kernel does not count
     /// them (v1 before Linux 4.13). On v1, kills in cgroups that the build made and removed are not in it.
     pub fn oom_kills(&self) -> Option<u64> {
-        match self.hierarchy.version {
+        let kills = match self.hierarchy.version {
             Version::V1 => descendants(&self.dir)
                 .iter()
                 .filter_map(|dir| v1::oom_kills(&fs::read(dir.join(v1::OOM)).ok()?))
                 .reduce(u64::saturating_add),
             Version::V2 => v2::oom_kills(&fs::read(self.dir.join(v2::EVENTS)).ok()?),
+        };
+        match &self.ownership {
+            Ownership::Fresh { .. } => kills,
+            Ownership::Shared(before) => {
+                kills.map(|kills| kills.saturating_sub(before.oom_kills.unwrap_or(0)))
+            }
         }
     }
 
@@ -316,12 +424,16 @@ impl Leaf {
         Ok(processes)
     }
 
-    /// Takes it away. Processes that are still in it are moved to our own cgroup first, and are returned.
+    /// Takes it away, unless it is shared. Processes that are still in it are moved to our own cgroup first, and are
+    /// returned.
     ///
     /// # Errors
     ///
     /// When it cannot be emptied or removed: then it is still there.
     pub fn remove(mut self) -> Result<Vec<Tgid>, Problem> {
+        if self.is_shared() {
+            return Ok(Vec::new());
+        }
         // Tried once: what failed now fails in `drop`, too.
         self.removed = true;
         with_held_back(|| remove_tree(&self.dir, &refuge(&self.hierarchy)))
@@ -368,7 +480,7 @@ impl Leaf {
 /// A safety net: a leaf that an early return forgot.
 impl Drop for Leaf {
     fn drop(&mut self) {
-        if !self.removed {
+        if !self.removed && !self.is_shared() {
             let _ = with_held_back(|| remove_tree(&self.dir, &refuge(&self.hierarchy)));
         }
     }
@@ -597,7 +709,9 @@ mod tests {
             fs::write(path, text).unwrap();
         }
         let lock = lock_leaf(&dir).unwrap();
-        Leaf::open(&hierarchy(version, root), &dir, lock)
+        let id = Ok(lock.metadata().unwrap().ino());
+        let ownership = Ownership::Fresh { _lock: lock };
+        Leaf::open(&hierarchy(version, root), &dir, id, ownership)
     }
 
     const V1_FILES: &[(&str, &str)] = &[
@@ -653,7 +767,7 @@ mod tests {
             assert_eq!(leaf.sample().unwrap(), expected);
             assert_eq!(leaf.sample().unwrap(), expected, "read again");
             assert_eq!(
-                leaf.headline(),
+                leaf.headline(|| Reading::missing("no other source")),
                 Reading::known(ByteSize::from_mib(4), version.headline_file())
             );
             assert_eq!(leaf.oom_kills(), Some(3));
@@ -693,7 +807,9 @@ mod tests {
             }
         );
         assert_eq!(leaf.oom_kills(), None);
-        assert!(matches!(leaf.headline(), Reading::Missing(why) if why.contains("memory.peak")));
+        assert!(
+            matches!(leaf.headline(|| Reading::missing("no other source")), Reading::Missing(why) if why.contains("memory.peak"))
+        );
     }
 
     #[test]
