@@ -58,7 +58,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     execute(&mut cargo_test())?;
     println!("\nNow the tests that need root: real eBPF programs, cgroups and builds.");
     // One after the other: they measure memory, and some of them load the machine.
-    execute(privileged.args(["--", "--ignored", "--test-threads=1"]))
+    privileged.args(["--", "--ignored", "--test-threads=1"]);
+    // For these it takes a host that may do everything: `cargo xtask vm`.
+    execute(privileged.args(["--skip", "host::"]))
 }
 
 fn cargo_test() -> Command {

@@ -16,6 +16,7 @@ mod support;
 mod tool;
 
 mod exits;
+mod host;
 mod limits;
 mod memory;
 mod outputs;

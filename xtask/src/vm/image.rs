@@ -109,18 +109,51 @@ fn executable(messages: &str, suite: &str) -> anyhow::Result<PathBuf> {
         .with_context(|| format!("cargo did not say where the test `{suite}` is"))
 }
 
+/// What the machine runs as its first process.
+pub const INIT: &str = "/tests/suites";
+
 /// Makes the folder that becomes the disk's.
 pub fn root(binaries: &Binaries, scratch: &Path) -> anyhow::Result<PathBuf> {
     let root = empty_folder(scratch.join("root"))?;
+    furnish(&root)?;
+    install_tests(binaries, &root)?;
+    install_script(&within(&root, Path::new(INIT)), include_str!("suites.sh"))?;
+    Ok(root)
+}
+
+/// Puts a small system into an empty folder: programs of this machine, and its users.
+pub fn furnish(root: &Path) -> anyhow::Result<()> {
     for folder in [
-        "dev", "etc", "proc", "root", "run", "sys", "tmp", "tests", "usr",
+        "dev",
+        "etc",
+        "proc",
+        "root",
+        "run",
+        "sys",
+        "tmp",
+        "usr/local/bin",
     ] {
         fs::create_dir_all(root.join(folder))?;
     }
     fs::set_permissions(root.join("tmp"), fs::Permissions::from_mode(0o1777))?;
-    fs::create_dir_all(within(&root, &binaries.scratch))?;
-    install_programs(&root, &PROGRAMS)?;
+    install_programs(root, &PROGRAMS)?;
     symlink("/bin", root.join("usr/bin"))?;
+    for (name, content) in [
+        (
+            "passwd",
+            "root:x:0:0:root:/root:/bin/bash\nnobody:x:65534:65534:nobody:/nonexistent:/bin/false\n",
+        ),
+        ("group", "root:x:0:\nnogroup:x:65534:\n"),
+        ("nsswitch.conf", "passwd: files\ngroup: files\n"),
+    ] {
+        fs::write(root.join("etc").join(name), content)?;
+    }
+    Ok(())
+}
+
+/// Installs the tests with what they run, in the places of the last time.
+pub fn install_tests(binaries: &Binaries, root: &Path) -> anyhow::Result<()> {
+    fs::create_dir_all(within(root, &binaries.scratch))?;
     for (suite, path) in SUITES.iter().zip(&binaries.suites) {
         install_file(path, &root.join("tests").join(suite))?;
     }
@@ -134,20 +167,11 @@ pub fn root(binaries: &Binaries, scratch: &Path) -> anyhow::Result<PathBuf> {
     }
     // The tests have its path from cargo.
     let build_mem = &binaries.build_mem;
-    install_file(build_mem, &within(&root, build_mem))?;
-    symlink(build_mem, root.join("bin/build-mem"))?;
-    for (name, content) in [
-        (
-            "passwd",
-            "root:x:0:0:root:/root:/bin/bash\nnobody:x:65534:65534:nobody:/nonexistent:/bin/false\n",
-        ),
-        ("group", "root:x:0:\nnogroup:x:65534:\n"),
-        ("nsswitch.conf", "passwd: files\ngroup: files\n"),
-    ] {
-        fs::write(root.join("etc").join(name), content)?;
-    }
-    install_script(&root.join("tests/suites"), include_str!("suites.sh"))?;
-    Ok(root)
+    install_file(build_mem, &within(root, build_mem))?;
+    let command = root.join("bin/build-mem");
+    let _ = fs::remove_file(&command);
+    symlink(build_mem, command)?;
+    Ok(())
 }
 
 /// Makes the initramfs of a kernel.
@@ -211,7 +235,7 @@ fn archive(root: &Path, place: &Path) -> anyhow::Result<PathBuf> {
     Ok(place.to_owned())
 }
 
-fn empty_folder(folder: PathBuf) -> anyhow::Result<PathBuf> {
+pub fn empty_folder(folder: PathBuf) -> anyhow::Result<PathBuf> {
     if folder.exists() {
         fs::remove_dir_all(&folder)?;
     }
@@ -236,7 +260,7 @@ fn install_programs(root: &Path, names: &[&str]) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn install_script(place: &Path, text: &str) -> anyhow::Result<()> {
+pub fn install_script(place: &Path, text: &str) -> anyhow::Result<()> {
     fs::write(place, text)?;
     fs::set_permissions(place, fs::Permissions::from_mode(0o755))?;
     Ok(())

@@ -8,5 +8,10 @@ mount -t devtmpfs dev /dev
 for module in /modules/*; do insmod "$module"; done
 mkdir /disk
 mount -t ext4 /dev/vda /disk || echo "vm: no disk"
+init=/tests/suites
+read -r arguments < /proc/cmdline
+for argument in $arguments; do
+    case "$argument" in vm.init=*) init="${argument#vm.init=}" ;; esac
+done
 umount /proc /sys /dev
-exec switch_root /disk /tests/suites
+exec switch_root /disk "$init"

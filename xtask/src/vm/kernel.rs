@@ -164,14 +164,14 @@ impl Apt {
 }
 
 /// Where this machine's apt has Debian itself from.
-fn mirror() -> anyhow::Result<String> {
+pub fn mirror() -> anyhow::Result<String> {
     let text = output(Command::new("apt-get").args([
         "indextargets",
         "--format",
         "$(LABEL) $(COMPONENT) $(REPO_URI)",
         "Created-By: Packages",
     ]))
-    .context("the kernels come from Debian's packages, by apt")?;
+    .context("what is needed comes from Debian's packages, by apt")?;
     let mirror = text
         .lines()
         .find_map(|line| line.strip_prefix("Debian main "));

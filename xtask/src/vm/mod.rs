@@ -1,32 +1,38 @@
 //! `cargo xtask vm`: the end-to-end tests on other kernels, each booted under QEMU.
 
 mod boot;
+mod host;
 mod image;
 mod kernel;
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 
-use anyhow::{bail, ensure};
+use anyhow::{Context as _, bail, ensure};
 
 use crate::project_root;
 use crate::run::{has, install};
 use crate::table::aligned;
 use boot::{Accelerator, Outcome, boot};
-use kernel::RELEASES;
+use kernel::{Kernel, RELEASES};
 
 /// Options of `cargo xtask vm`.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Which kernel, such as `6.1`; may be repeated
+    /// Which kernel, such as `6.1`, or `host`: a whole host with systemd, docker and podman; may be repeated
     #[arg(long, default_value = "all")]
     kernel: Vec<String>,
     /// Run only the tests whose names contain one of these
     tests: Vec<String>,
 }
 
+/// The name of the whole host among the kernels.
+const HOST: &str = "host";
+
 /// What this needs, and the Debian package that brings each.
-const TOOLS: [(&str, &str); 6] = [
+const TOOLS: [(&str, &str); 7] = [
+    ("debootstrap", "debootstrap"),
     ("qemu-system-x86_64", "qemu-system-x86"),
     ("cpio", "cpio"),
     ("insmod", "kmod"),
@@ -42,8 +48,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     for name in kernel {
         let known = RELEASES.iter().any(|release| release.version == name);
         ensure!(
-            known || name == "all",
-            "there is no kernel `{name}`; there are {} and `all`",
+            known || name == "all" || name == HOST,
+            "there is no kernel `{name}`; there are {}, `{HOST}` and `all`",
             RELEASES.map(|release| release.version).join(", ")
         );
     }
@@ -59,10 +65,13 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let scratch = root.join("target/vm");
     fs::create_dir_all(&scratch)?;
     let binaries = image::Binaries::build(root, &scratch)?;
-    let tree = image::root(&binaries, &scratch)?;
-    let disk = scratch.join("disk.img");
-    let mut accelerator = None;
+    let mut machine = Machine {
+        scratch: &scratch,
+        accelerator: None,
+        tests,
+    };
     let mut outcomes = Vec::new();
+    let mut tree = None;
     for release in RELEASES.iter().filter(|release| wanted(release.version)) {
         let kernel = release.fetch(&scratch.join("kernels"))?;
         if !kernel.release.starts_with(&format!("{}.", release.version))
@@ -73,17 +82,20 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
                 kernel.release, release.version
             );
         }
-        let accelerator = *accelerator.get_or_insert_with(|| Accelerator::find(&kernel.image));
-        let how = match accelerator {
-            Accelerator::Kvm => "by KVM",
-            Accelerator::Tcg => "emulated: this takes some minutes",
+        let tree = match &tree {
+            Some(tree) => tree,
+            None => tree.insert(image::root(&binaries, &scratch)?),
         };
-        println!("booting Linux {} ({how})", kernel.release);
-        let initramfs = image::initramfs(&kernel, &scratch)?;
-        image::disk(&tree, &disk)?;
-        let log = scratch.join(format!("console-{}.log", release.version));
-        let outcome = boot(accelerator, &kernel.image, &initramfs, &disk, tests, &log)?;
-        outcomes.push(outcome);
+        outcomes.push(machine.run(release.version, &kernel, tree, image::INIT)?);
+    }
+    if wanted(HOST) {
+        let release = RELEASES
+            .iter()
+            .find(|release| release.version == host::KERNEL);
+        let release = release.context("the host's kernel is one of those")?;
+        let kernel = release.fetch(&scratch.join("kernels"))?;
+        let tree = host::root(&binaries, &kernel, &scratch)?;
+        outcomes.push(machine.run(HOST, &kernel, &tree, host::INIT)?);
     }
     println!("\n{}", table(&outcomes));
     if outcomes.iter().all(Outcome::is_green) {
@@ -93,6 +105,49 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         "not everything passed: the consoles are in `{}`",
         scratch.display()
     )
+}
+
+/// What boots one kernel after the other.
+struct Machine<'a> {
+    scratch: &'a Path,
+    accelerator: Option<Accelerator>,
+    tests: &'a [String],
+}
+
+impl Machine<'_> {
+    /// Boots a kernel with a disk of what is in `tree`.
+    fn run(
+        &mut self,
+        name: &str,
+        kernel: &Kernel,
+        tree: &Path,
+        init: &str,
+    ) -> anyhow::Result<Outcome> {
+        let Self {
+            scratch,
+            accelerator,
+            tests,
+        } = self;
+        let accelerator = *accelerator.get_or_insert_with(|| Accelerator::find(&kernel.image));
+        let how = match accelerator {
+            Accelerator::Kvm => "by KVM",
+            Accelerator::Tcg => "emulated: this takes some minutes",
+        };
+        println!("booting Linux {} ({how})", kernel.release);
+        let initramfs = image::initramfs(kernel, scratch)?;
+        let disk = scratch.join("disk.img");
+        image::disk(tree, &disk)?;
+        let log = scratch.join(format!("console-{name}.log"));
+        boot(
+            accelerator,
+            &kernel.image,
+            &initramfs,
+            &disk,
+            init,
+            tests,
+            &log,
+        )
+    }
 }
 
 /// A row a check, a column a kernel.

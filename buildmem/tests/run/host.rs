@@ -1,0 +1,169 @@
+//! What needs a whole host: docker and podman that may do everything, which `cargo xtask vm --kernel host` has.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::process::Command;
+
+use buildmem::report::{Report, Verdict};
+
+use crate::tool::{BUILD_MEM, MIB, Project, Ran, Running, workload};
+
+/// The image that the host's start has given to both.
+const IMAGE: &str = "build-mem-test";
+
+/// Neither root nor whoever runs the tests.
+const USER: u32 = 65534;
+
+/// What a build in a container of these must not have, of capabilities(7): CAP_SYS_PTRACE, CAP_SYS_ADMIN, CAP_PERFMON and
+/// CAP_BPF.
+const OURS_ALONE: u64 = 1 << 19 | 1 << 21 | 1 << 38 | 1 << 39;
+
+/// A project that the user of the build can write, with the workload in it: a container sees nothing else.
+fn project() -> Project {
+    let project = Project::new();
+    fs::copy(workload(), project.path("workload")).unwrap();
+    std::os::unix::fs::chown(project.dir(), Some(USER), Some(USER)).unwrap();
+    project
+}
+
+fn in_container(project: &Project, options: &[&str], script: &str) -> Ran {
+    let mut tool = project.tool(["run", "--label", "x", "--image", IMAGE]);
+    tool.args(options).args(["--", "sh", "-c", script]);
+    Running::start(&mut tool).end()
+}
+
+/// What a build has written that ran `grep Cap /proc/self/status`, by name.
+fn capabilities(project: &Project, file: &str) -> Vec<(String, u64)> {
+    let text = project.read(file);
+    let line = |line: &str| {
+        let (name, set) = line.split_once(":\t").unwrap();
+        (name.to_owned(), u64::from_str_radix(set, 16).unwrap())
+    };
+    text.lines().map(line).collect()
+}
+
+fn assert_complete(report: &Report) {
+    assert_eq!(report.verdict, Verdict::Pass);
+    assert_eq!(report.profiler.events_lost, 0);
+    assert_eq!(report.processes.forks, report.processes.exits);
+    assert!(report.headline.complete, "{:?}", report.headline);
+    assert_eq!(report.headline.source.as_deref(), Some("memory.peak"));
+}
+
+/// 150 MiB at once, and 41 processes: a shell, two of the workload, and 38 more.
+fn measures_a_build(options: &[&str]) {
+    let project = project();
+    let script = "grep Cap /proc/self/status > capabilities; id -u > user
+        ./workload hold 100 3000 & ./workload hold 50 3000; wait
+        for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32 33 34 35 36; do
+            /bin/true
+        done";
+    let ran = in_container(
+        &project,
+        &[options, &["--user", &USER.to_string()]].concat(),
+        script,
+    );
+    assert_eq!(ran.code(), 0, "{}", ran.stderr());
+    let report = ran.report();
+    assert_complete(&report);
+    assert_eq!(report.processes.forks, 41);
+    assert_eq!(report.host.image.as_deref(), Some(IMAGE));
+    let peak = report.headline.bytes.unwrap();
+    // build-mem is in it, too, and what it maps has been read for this container.
+    assert!((150 * MIB..190 * MIB).contains(&peak), "{peak}");
+    let held = report.peak.unwrap().pss_bytes;
+    assert!((149 * MIB..156 * MIB).contains(&held), "{held}");
+
+    assert_eq!(project.read("user").trim(), USER.to_string());
+    for (name, set) in capabilities(&project, "capabilities") {
+        let allowed = if name == "CapBnd" { !OURS_ALONE } else { 0 };
+        assert_eq!(set & !allowed, 0, "{name}: {set:x}");
+    }
+    for file in ["user", ".build-mem", ".build-mem/result-x.json"] {
+        assert_eq!(fs::metadata(project.path(file)).unwrap().uid(), USER);
+    }
+}
+
+/// The build is root, as it is where nobody else has called.
+fn leaves_root_what_it_has(options: &[&str]) {
+    let project = project();
+    let script = "grep Cap /proc/self/status > capabilities; chown 5:5 workload; mkdir -p /a/b";
+    let ran = in_container(&project, options, script);
+    assert_eq!(ran.code(), 0, "{}", ran.stderr());
+    for (name, set) in capabilities(&project, "capabilities") {
+        assert_eq!(set & OURS_ALONE, 0, "{name}: {set:x}");
+    }
+    assert_eq!(fs::metadata(project.path("workload")).unwrap().uid(), 5);
+}
+
+fn is_kept_to_a_ceiling(options: &[&str]) {
+    let project = project();
+    let options = [options, &["--memory", "120m"]].concat();
+    let ran = in_container(&project, &options, "./workload touch 300; exit $?");
+    assert_eq!(ran.code(), 137, "{}", ran.stderr());
+    let report = ran.report();
+    assert_eq!(report.verdict, Verdict::OutOfMemory);
+    assert_eq!(report.headline.limit_bytes, Some(120 * MIB));
+    assert!(report.headline.saturated);
+    let [victim] = report.oom.victims.as_slice() else {
+        panic!("{:?}", report.oom)
+    };
+    assert!(victim.command.ends_with(" touch 300"), "{victim:?}");
+}
+
+/// `build-mem run` in a container that others have started, with these options.
+fn falls_back_inside(runtime: &str, options: &[&str]) {
+    let project = project();
+    let folder = project.dir().display();
+    let ran = Running::start(
+        Command::new(runtime)
+            .args(["run", "--rm", &format!("--volume={folder}:{folder}")])
+            .arg(format!("--volume={BUILD_MEM}:/usr/local/bin/build-mem:ro"))
+            .arg(format!("--workdir={folder}"))
+            .args(options)
+            .args([IMAGE, "build-mem", "run", "--label", "x", "--"])
+            .args(["sh", "-c", "./workload hold 80 1000; exit $?"]),
+    )
+    .end();
+    assert_eq!(ran.code(), 0, "{}", ran.stderr());
+    let report = ran.report();
+    assert_complete(&report);
+    assert_eq!(report.processes.forks, 2);
+    let peak = report.headline.bytes.unwrap();
+    assert!((80 * MIB..120 * MIB).contains(&peak), "{peak}");
+    let why = report.notes.iter().find(|note| note.what == "headline");
+    assert!(why.unwrap().why.contains("no cgroup of its own"), "{why:?}");
+}
+
+macro_rules! with_each {
+    ($($name:ident: $test:ident($($argument:expr),*);)*) => {
+        $(
+            #[test]
+            #[ignore = "needs docker and podman on a whole host: cargo xtask vm --kernel host"]
+            fn $name() {
+                $test($($argument),*);
+            }
+        )*
+    };
+}
+
+with_each! {
+    docker_measures_a_build: measures_a_build(&["--runtime", "docker"]);
+    docker_with_everything_measures_a_build:
+        measures_a_build(&["--runtime", "docker", "--container-privileges", "full"]);
+    podman_measures_a_build: measures_a_build(&["--runtime", "podman"]);
+    podman_with_everything_measures_a_build:
+        measures_a_build(&["--runtime", "podman", "--container-privileges", "full"]);
+    docker_leaves_root_what_it_has: leaves_root_what_it_has(&["--runtime", "docker"]);
+    docker_with_everything_leaves_root_what_it_has:
+        leaves_root_what_it_has(&["--runtime", "docker", "--container-privileges", "full"]);
+    podman_leaves_root_what_it_has: leaves_root_what_it_has(&["--runtime", "podman"]);
+    docker_keeps_a_build_to_a_ceiling: is_kept_to_a_ceiling(&["--runtime", "docker"]);
+    podman_keeps_a_build_to_a_ceiling: is_kept_to_a_ceiling(&["--runtime", "podman"]);
+    inside_a_privileged_container_of_docker: falls_back_inside("docker", &["--privileged"]);
+    inside_a_privileged_container_of_podman: falls_back_inside("podman", &["--privileged"]);
+    inside_a_container_of_docker_with_the_least:
+        falls_back_inside("docker", &["--cap-add=SYS_ADMIN", "--cap-add=SYS_PTRACE"]);
+    inside_a_container_of_podman_with_the_least:
+        falls_back_inside("podman", &["--cap-add=BPF", "--cap-add=PERFMON", "--cap-add=SYS_PTRACE"]);
+}

@@ -1,0 +1,128 @@
+//! A whole Debian host: systemd as its first process, docker and podman, and an image for them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::image::{self, Binaries};
+use super::kernel::{Kernel, mirror};
+use crate::run::execute;
+
+/// The suite of Debian that it is.
+const SUITE: &str = "bookworm";
+
+/// The version of that suite's kernel.
+pub const KERNEL: &str = "6.1";
+
+/// What is installed beside the smallest Debian that there is.
+const PACKAGES: [&str; 9] = [
+    "crun",
+    "dbus",
+    "docker.io",
+    "iptables",
+    "kmod",
+    "podman",
+    "sudo",
+    "systemd",
+    "systemd-sysv",
+];
+
+/// Units that nothing here needs, or that wait for what never appears.
+const MASKED: [&str; 5] = [
+    "containerd.service",
+    "docker.service",
+    "docker.socket",
+    "podman.socket",
+    "serial-getty@ttyS0.service",
+];
+
+/// What the machine runs as its first process.
+pub const INIT: &str = "/sbin/init";
+
+/// Makes the folder that becomes its disk.
+pub fn root(binaries: &Binaries, kernel: &Kernel, scratch: &Path) -> anyhow::Result<PathBuf> {
+    let root = installed(&scratch.join("host"))?;
+    image::install_tests(binaries, &root)?;
+    image::install_script(&root.join("tests/host"), include_str!("host.sh"))?;
+    let modules = root.join("lib/modules");
+    fs::create_dir_all(&modules)?;
+    execute(
+        Command::new("cp")
+            .args(["--archive", "--no-target-directory"])
+            .arg(&kernel.modules)
+            .arg(modules.join(&kernel.release)),
+    )?;
+    execute(
+        Command::new("depmod")
+            .arg("--basedir")
+            .arg(&root)
+            .arg(&kernel.release),
+    )?;
+    container_image(&root.join("tests/image.tar"), scratch)?;
+    Ok(root)
+}
+
+/// Debian, installed; that takes a minute, and is done once.
+fn installed(folder: &Path) -> anyhow::Result<PathBuf> {
+    let root = folder.join("root");
+    if root.exists() {
+        return Ok(root);
+    }
+    println!("installing a Debian host");
+    // Whole or not at all.
+    let unfinished = image::empty_folder(folder.join("unfinished"))?;
+    execute(
+        Command::new("debootstrap")
+            .args(["--variant=minbase", SUITE])
+            .arg(&unfinished)
+            .arg(mirror()?)
+            .stdout(fs::File::create(folder.join("debootstrap.log"))?),
+    )?;
+    execute(
+        Command::new("chroot")
+            .arg(&unfinished)
+            .args([
+                "apt-get",
+                "install",
+                "--quiet=2",
+                "--yes",
+                "--no-install-recommends",
+            ])
+            .args(PACKAGES)
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .stdout(fs::File::create(folder.join("apt.log"))?),
+    )?;
+    let units = unfinished.join("etc/systemd/system");
+    for unit in MASKED {
+        let place = units.join(unit);
+        let _ = fs::remove_file(&place);
+        std::os::unix::fs::symlink("/dev/null", place)?;
+    }
+    let wanted = units.join("multi-user.target.wants");
+    fs::create_dir_all(&wanted)?;
+    fs::write(units.join("tests.service"), include_str!("tests.service"))?;
+    std::os::unix::fs::symlink("../tests.service", wanted.join("tests.service"))?;
+    // Nothing here has a network.
+    fs::create_dir_all(unfinished.join("etc/containers"))?;
+    fs::write(
+        unfinished.join("etc/containers/containers.conf"),
+        "[containers]\nnetns = \"none\"\n",
+    )?;
+    fs::rename(&unfinished, &root)?;
+    Ok(root)
+}
+
+/// Packs an image with a few of this machine's programs.
+fn container_image(place: &Path, scratch: &Path) -> anyhow::Result<()> {
+    let folder = image::empty_folder(scratch.join("image"))?;
+    image::furnish(&folder)?;
+    execute(
+        Command::new("tar")
+            .arg("--create")
+            .arg("--file")
+            .arg(place)
+            .arg("--directory")
+            .arg(&folder)
+            .arg("."),
+    )
+}

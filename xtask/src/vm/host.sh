@@ -1,0 +1,27 @@
+#!/bin/sh
+# Runs the tests that need a whole host. systemd powers off when this has ended.
+export HOME=/root TERM=dumb LANG=C.UTF-8 BUILD_MEM_EXAMPLES=/tests/examples
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+
+argument() {
+    sed -n "s/.*$1=\([^ ]*\).*/\1/p" /proc/cmdline
+}
+
+export BUILD_MEM_TESTS_SLOWNESS="$(argument vm.slowness)"
+echo
+echo "vm: kernel $(uname -r), a whole host"
+modprobe overlay
+dockerd --bridge=none --iptables=false --ip6tables=false > /tmp/dockerd.log 2>&1 &
+waited=0
+until docker info > /dev/null 2>&1; do
+    waited=$((waited + 1))
+    [ "$waited" -lt 120 ] || { echo "dockerd does not answer"; tail /tmp/dockerd.log; break; }
+    sleep 1
+done
+docker import - build-mem-test < /tests/image.tar
+podman import - build-mem-test < /tests/image.tar
+build-mem doctor
+echo "vm: suite host"
+# One after the other: they measure memory.
+/tests/run --ignored --test-threads=1 host:: $(argument vm.tests | sed 's/,/ /g')
+echo "vm: end"
