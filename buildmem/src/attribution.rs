@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
+use std::time::Duration;
 
 use crate::command_line::CommandLine;
 use crate::event::{
-    CgroupComposition, CgroupSample, Event, EventKind, ExitStatus, Note, ProfilerCost, VerifyCheck,
+    CgroupComposition, CgroupPressure, CgroupSample, Event, EventKind, ExitStatus, Note,
+    ProfilerCost, VerifyCheck,
 };
 use crate::handed_over::HandedOver;
 use crate::ids::{ProcessId, Tgid};
@@ -13,7 +15,7 @@ use crate::reading::Reading;
 use crate::recording::{Header, TRACKER_PROC};
 use crate::report::{
     Budget, Composition, Escaped, Exit, Headline, Host, LeftRunning, Oom, OomVictim, Peak,
-    ProcessAtPeak, ProcessClass, Processes, Profiler, Report, SCHEMA, Stage, StageAtPeak,
+    Pressure, ProcessAtPeak, ProcessClass, Processes, Profiler, Report, SCHEMA, Stage, StageAtPeak,
     TopProcess, Verdict,
 };
 use crate::stages::{OTHER, StageId, Stages};
@@ -42,6 +44,7 @@ pub struct Attribution {
     headline: Option<Reading<ByteSize>>,
     limit: Option<ByteSize>,
     oom_kills: Option<u64>,
+    pressure: Option<CgroupPressure>,
     highest_usage: Option<ByteSize>,
     peak: Option<PeakSample>,
     samples: u64,
@@ -168,6 +171,7 @@ impl Attribution {
             headline: None,
             limit: None,
             oom_kills: None,
+            pressure: None,
             highest_usage: None,
             peak: None,
             samples: 0,
@@ -242,6 +246,7 @@ impl Attribution {
                 self.limit = *limit;
                 self.oom_kills = *oom_kills;
             }
+            EventKind::PressureRead(pressure) => self.pressure = Some(pressure.clone()),
             EventKind::EscapedCgroupRead { cgroup, bytes } => {
                 self.escaped.entry(cgroup.clone()).or_default().peak = bytes.value().copied();
             }
@@ -692,6 +697,7 @@ impl Attribution {
         let headline = self.headline_report();
         let budget = self.budget_report(&headline, peak.as_ref());
         let verdict = self.verdict(budget.as_ref());
+        let pressure = self.pressure_report();
         Report {
             schema: SCHEMA.to_owned(),
             label: self.header.label,
@@ -729,6 +735,7 @@ impl Attribution {
                 kills: self.oom_kills,
                 victims: self.oom_victims,
             },
+            pressure,
             verify: self.verify,
             profiler: Profiler {
                 version: self.header.version,
@@ -750,6 +757,35 @@ impl Attribution {
                 image: self.header.image,
             },
             notes: self.notes,
+        }
+    }
+
+    /// What the cgroup told, with a note for each part that it did not.
+    fn pressure_report(&mut self) -> Pressure {
+        let Some(CgroupPressure {
+            swap_peak,
+            stalled,
+            events,
+        }) = self.pressure.take()
+        else {
+            self.note("pressure", "it was not read");
+            return Pressure::default();
+        };
+        for (part, why) in [
+            ("swap_peak_bytes", swap_peak.reason()),
+            ("stalled_some_s", stalled.reason()),
+            ("events", events.reason()),
+        ] {
+            if let Some(why) = why {
+                self.note(&format!("pressure.{part}"), why);
+            }
+        }
+        let seconds = |us: u64| Duration::from_micros(us).as_secs_f64();
+        Pressure {
+            swap_peak_bytes: swap_peak.value().map(|size| size.bytes()),
+            stalled_some_s: stalled.value().map(|stalled| seconds(stalled.some_us)),
+            stalled_full_s: stalled.value().map(|stalled| seconds(stalled.full_us)),
+            events: events.value().cloned(),
         }
     }
 

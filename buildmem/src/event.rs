@@ -1,6 +1,8 @@
 //! The facts: what happened to a build, as a sequence of events. Everything that build-mem says is a fold
 //! over them, live or from a recording. No decision is taken here.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::command_line::CommandLine;
@@ -113,6 +115,8 @@ pub enum EventKind {
         /// Out-of-memory kills that the cgroup itself counted; absent where it cannot tell.
         oom_kills: Option<u64>,
     },
+    /// How the build fared for want of memory, as its cgroup tells after the build.
+    PressureRead(CgroupPressure),
     /// The high-water mark of a cgroup to which processes of the build went.
     EscapedCgroupRead {
         /// Its path from the root of the hierarchy.
@@ -218,6 +222,26 @@ pub struct CgroupComposition {
     pub shmem: ByteSize,
     /// Kernel memory charged to the cgroup: stacks, page tables, slab. Absent where it is not told.
     pub kernel: Option<ByteSize>,
+}
+
+/// How the processes of a cgroup fared for want of memory (cgroup-v2.rst, psi.rst).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CgroupPressure {
+    /// High-water mark of its swap: `memory.swap.peak`.
+    pub swap_peak: Reading<ByteSize>,
+    /// How long they waited: `memory.pressure`.
+    pub stalled: Reading<Stalled>,
+    /// How often its limits were met, by the names of `memory.events`.
+    pub events: Reading<BTreeMap<String, u64>>,
+}
+
+/// Time that was lost to waiting for memory: pages read again, reclaim, swap.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stalled {
+    /// At least one task waited, in microseconds.
+    pub some_us: u64,
+    /// All that were not idle waited, in microseconds.
+    pub full_us: u64,
 }
 
 /// One expectation about what the build leaves, and whether it holds.

@@ -42,6 +42,14 @@ impl<T> Reading<T> {
         }
     }
 
+    /// Why there is no value, where there is none.
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Missing(why) => Some(why),
+            Self::Known { .. } => None,
+        }
+    }
+
     /// The value, where there is one.
     pub const fn value(&self) -> Option<&T> {
         match self {

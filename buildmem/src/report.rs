@@ -1,6 +1,8 @@
 //! The result of a run, as SPEC's `build-mem/result/1`: plain, public, versioned. What is `None` here has a
 //! note that says why. Computing it is `attribution`'s business, showing it `export`'s.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::event::{ExitStatus, Note, VerifyCheck};
@@ -40,6 +42,9 @@ pub struct Report {
     pub processes: Processes,
     /// What the out-of-memory killer did in the build's cgroup.
     pub oom: Oom,
+    /// How the build fared for want of memory.
+    #[serde(default)]
+    pub pressure: Pressure,
     /// What the build had to leave, and whether it did.
     pub verify: Vec<VerifyCheck>,
     /// The profiler itself: what it was, what it lost, what it cost.
@@ -156,6 +161,19 @@ pub struct Escaped {
     pub processes: u64,
     /// Its high-water mark; absent where it could not be read.
     pub peak_bytes: Option<u64>,
+}
+
+/// How the build fared for want of memory, of its cgroup's own files. Each figure is absent where the kernel has none.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Pressure {
+    /// High-water mark of its swap: `memory.swap.peak`.
+    pub swap_peak_bytes: Option<u64>,
+    /// Time in which at least one task waited for memory: `some` of `memory.pressure`.
+    pub stalled_some_s: Option<f64>,
+    /// Time in which all tasks that were not idle did: `full` of the same.
+    pub stalled_full_s: Option<f64>,
+    /// How often its limits were met, by the names of `memory.events`.
+    pub events: Option<BTreeMap<String, u64>>,
 }
 
 /// The sample with the highest cgroup usage; where no cgroup could be read, with the highest sum of PSS.

@@ -369,7 +369,9 @@ impl Session {
             oom_kills: leaf.oom_kills(),
         };
         let hierarchy: Hierarchy = leaf.hierarchy().clone();
+        let pressure = leaf.pressure();
         self.record_now(headline);
+        self.record_now(EventKind::PressureRead(pressure));
         for cgroup in std::mem::take(&mut self.escaped) {
             let watermark = || Some(self.tracker.watermark(hierarchy.id_of(&cgroup)?));
             let bytes = match hierarchy.peak_of(&cgroup) {

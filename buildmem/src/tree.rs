@@ -238,6 +238,7 @@ impl ProcessTree {
             | EventKind::SignalForwarded { .. }
             | EventKind::BuildEnded { .. }
             | EventKind::HeadlineRead { .. }
+            | EventKind::PressureRead(_)
             | EventKind::EscapedCgroupRead { .. }
             | EventKind::Verified { .. }
             | EventKind::MeasurementEnded(_)

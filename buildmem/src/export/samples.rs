@@ -1,9 +1,12 @@
 //! Reports for the tests of every format: what real builds give, and what no build should.
 
+use std::collections::BTreeMap;
+
 use crate::event::{Note, VerifyCheck};
 use crate::report::{
-    Composition, Escaped, Exit, Headline, Host, LeftRunning, Oom, OomVictim, Peak, ProcessAtPeak,
-    ProcessClass, Processes, Profiler, Report, SCHEMA, Stage, StageAtPeak, TopProcess, Verdict,
+    Composition, Escaped, Exit, Headline, Host, LeftRunning, Oom, OomVictim, Peak, Pressure,
+    ProcessAtPeak, ProcessClass, Processes, Profiler, Report, SCHEMA, Stage, StageAtPeak,
+    TopProcess, Verdict,
 };
 
 const KIB: u64 = 1024;
@@ -176,6 +179,12 @@ pub(super) fn monorepo() -> Report {
         oom: Oom {
             kills: Some(0),
             victims: Vec::new(),
+        },
+        pressure: Pressure {
+            swap_peak_bytes: Some(0),
+            stalled_some_s: Some(0.0),
+            stalled_full_s: Some(0.0),
+            events: Some(BTreeMap::new()),
         },
         verify: vec![
             check("exit status", true, "0"),
@@ -432,6 +441,12 @@ pub(super) fn out_of_memory() -> Report {
             ],
             left_running: Vec::new(),
             ..report.processes
+        },
+        pressure: Pressure {
+            swap_peak_bytes: Some(12 * MIB),
+            stalled_some_s: Some(4.25),
+            stalled_full_s: Some(1.5),
+            events: Some([("max".to_owned(), 31), ("oom_kill".to_owned(), 1)].into()),
         },
         oom: Oom {
             kills: Some(1),

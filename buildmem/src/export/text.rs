@@ -19,7 +19,7 @@ use crate::command_line::CommandLine;
 use crate::event::{Note, VerifyCheck};
 use crate::report::{
     Budget, Composition, Escaped, Exit, Headline, Host, LeftRunning, Oom, OomVictim, Peak,
-    ProcessAtPeak, Processes, Profiler, Report, Stage, StageAtPeak, TopProcess, Verdict,
+    Pressure, ProcessAtPeak, Processes, Profiler, Report, Stage, StageAtPeak, TopProcess, Verdict,
 };
 use crate::units::ByteSize;
 
@@ -158,6 +158,7 @@ pub fn write(
         stages,
         processes,
         oom,
+        pressure,
         budget,
         verify,
         profiler,
@@ -173,6 +174,7 @@ pub fn write(
         page.budget(budget);
     }
     page.out_of_memory(oom);
+    page.pressure(pressure, *duration_s);
     page.composition(peak.as_ref(), missed);
     page.stages(stages, peak.as_ref(), missed);
     page.at_peak(peak.as_ref(), missed);
@@ -984,6 +986,30 @@ impl Page {
         }
     }
 
+    /// What want of memory cost the build, where it cost anything.
+    fn pressure(&mut self, pressure: &Pressure, duration_s: f64) {
+        let Pressure {
+            swap_peak_bytes,
+            stalled_some_s,
+            stalled_full_s,
+            events: _,
+        } = pressure;
+        let Palette { warning, .. } = self.palette;
+        let part = |seconds: f64| seconds / duration_s.max(f64::MIN_POSITIVE);
+        if let Some(some) = stalled_some_s.filter(|some| part(*some) >= STALLED_WORTH_A_LINE) {
+            let all = stalled_full_s.map_or(0.0, part);
+            let what = format!(
+                "some process waited for memory: {} of the time; all of them at once: {}",
+                percent(part(some)),
+                percent(all)
+            );
+            self.figure("", warning, &format!("{some:.2} s"), warning, &what);
+        }
+        if let Some(swap) = swap_peak_bytes.filter(|swap| *swap > 0) {
+            self.figure("", warning, &size(swap), warning, "of swap at the most");
+        }
+    }
+
     /// Says how many rows a section left out.
     fn more(&mut self, rows: usize) {
         if let Some(hidden) = rows.checked_sub(OTHERS).filter(|hidden| *hidden > 0) {
@@ -1167,9 +1193,16 @@ fn wrapped(text: &str, columns: usize) -> Vec<String> {
     parts.into_iter().map(Cow::into_owned).collect()
 }
 
+/// The share of a build's time that waiting for memory must have taken to be told.
+const STALLED_WORTH_A_LINE: f64 = 0.01;
+
 /// Notes on fields that the summary does not show, or explains where it shows them. They come with most builds:
 /// among them a warning would be overlooked.
-const SAID_OTHERWISE: [&str; 3] = [
+const SAID_OTHERWISE: [&str; 7] = [
+    "pressure",
+    "pressure.swap_peak_bytes",
+    "pressure.stalled_some_s",
+    "pressure.events",
     "stages[].peak_cgroup_bytes",
     "peak.composition.kernel",
     "peak.composition.unattributed",

@@ -1,12 +1,13 @@
-//! What needs a whole host: docker and podman that may do everything, which `cargo xtask vm --kernel host` has.
+//! What needs a whole host: systemd as its first process, docker and podman that may do everything, which `cargo xtask vm --kernel host` has.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::process::Command;
 
 use buildmem::report::{Report, Verdict};
+use nix::sys::signal::Signal;
 
-use crate::tool::{BUILD_MEM, MIB, Project, Ran, Running, workload};
+use crate::tool::{BUILD_MEM, LeftBehind, MIB, Project, Ran, Running, is_alive, workload};
 
 /// The image that the host's start has given to both.
 const IMAGE: &str = "build-mem-test";
@@ -133,6 +134,96 @@ fn falls_back_inside(runtime: &str, options: &[&str]) {
     assert!((80 * MIB..120 * MIB).contains(&peak), "{peak}");
     let why = report.notes.iter().find(|note| note.what == "headline");
     assert!(why.unwrap().why.contains("no cgroup of its own"), "{why:?}");
+}
+
+/// The scopes of systemd's that are ours.
+fn scopes() -> String {
+    let units = [
+        "list-units",
+        "--all",
+        "--plain",
+        "--no-legend",
+        "build-mem-*",
+    ];
+    let output = Command::new("systemctl").args(units).output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+#[ignore = "needs systemd as the first process: cargo xtask vm --kernel host"]
+fn systemd_has_a_scope_for_the_build_until_its_end() {
+    let project = Project::new();
+    let ran = project
+        .measured_script(r#"systemctl list-units --plain 'build-mem-*' > units; "$0" hold 60 500"#);
+    assert_eq!(ran.code(), 0, "{}", ran.stderr());
+    let report = ran.report();
+    assert_complete(&report);
+    let cgroup = report.headline.cgroup.unwrap();
+    let [slice, scope, leaf] = cgroup
+        .trim_start_matches('/')
+        .split('/')
+        .collect::<Vec<_>>()[..]
+    else {
+        panic!("{cgroup}");
+    };
+    assert_eq!(slice, "system.slice");
+    assert!(
+        scope.strip_suffix(".scope").is_some() && leaf.starts_with("build-mem-"),
+        "{cgroup}"
+    );
+    let units = project.read("units");
+    assert!(
+        units.contains(scope) && units.contains("running"),
+        "{units}"
+    );
+    assert_eq!(scopes(), "");
+    assert!(
+        !std::path::Path::new("/sys/fs/cgroup")
+            .join(slice)
+            .join(scope)
+            .exists()
+    );
+}
+
+#[test]
+#[ignore = "needs systemd as the first process: cargo xtask vm --kernel host"]
+fn systemd_leaves_the_leaf_alone_when_it_begins_anew() {
+    let project = Project::new();
+    let script = r#""$0" hold 60 1000; systemctl daemon-reload; systemctl daemon-reexec
+        systemctl set-property --runtime system.slice MemoryHigh=2G; "$0" hold 90 1000"#;
+    let ran = project.measured_script(script);
+    assert_eq!(ran.code(), 0, "{}", ran.stderr());
+    let report = ran.report();
+    assert_complete(&report);
+    let peak = report.headline.bytes.unwrap();
+    assert!((90 * MIB..110 * MIB).contains(&peak), "{peak}");
+}
+
+#[test]
+#[ignore = "needs systemd as the first process: cargo xtask vm --kernel host"]
+fn a_scope_of_a_killed_run_goes_with_its_last_process() {
+    let project = Project::new();
+    let mut killed = Running::start(&mut project.tool([
+        "run",
+        "--label",
+        "killed",
+        "--",
+        "sh",
+        "-c",
+        "sleep 600 & echo $! > pid; wait",
+    ]));
+    killed.wait_for(&project.path("pid"));
+    let left: u32 = project.read("pid").trim().parse().unwrap();
+    let _left = LeftBehind(left);
+    killed.signal(Signal::SIGKILL);
+    drop(killed);
+    assert!(scopes().contains(".scope"), "{}", scopes());
+    assert!(is_alive(left));
+    // The next run takes what is left out of the leaf, and systemd takes the scope.
+    let ran = project.measured(["true"]);
+    assert_eq!(ran.code(), 0, "{}", ran.stderr());
+    assert!(is_alive(left));
+    assert_eq!(scopes(), "");
 }
 
 macro_rules! with_each {

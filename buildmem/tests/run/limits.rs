@@ -1,6 +1,6 @@
 //! `--memory`, a ceiling, and `--budget`, which enforces nothing.
 
-use buildmem::report::Verdict;
+use buildmem::report::{Pressure, Verdict};
 
 use crate::tool::{MIB, Project, Ran, workload};
 
@@ -29,6 +29,45 @@ fn a_build_that_wants_more_than_its_ceiling_is_out_of_memory() {
     assert!(report.headline.saturated, "{:?}", report.headline);
     assert_eq!(report.headline.limit_bytes, Some(100 * MIB));
     assert!(ran.stderr().contains("out of memory"), "{}", ran.stderr());
+    let Pressure {
+        swap_peak_bytes,
+        stalled_some_s,
+        stalled_full_s,
+        events,
+    } = &report.pressure;
+    let noted = |part: &str| {
+        let what = format!("pressure.{part}");
+        report.notes.iter().any(|note| note.what == what)
+    };
+    // Linux 6.5 and later have it on v2.
+    assert_eq!(swap_peak_bytes.is_none(), noted("swap_peak_bytes"));
+    if report.host.cgroup_version == Some(1) {
+        assert_eq!((stalled_some_s, events), (&None, &None));
+        assert!(noted("stalled_some_s") && noted("events"));
+        return;
+    }
+    let events = events.as_ref().unwrap();
+    assert_eq!(events["oom_kill"], 1, "{events:?}");
+    assert!(events["max"] > 0, "{events:?}");
+    let (some, full) = (stalled_some_s.unwrap(), stalled_full_s.unwrap());
+    assert!(full <= some && some <= report.duration_s, "{some} {full}");
+}
+
+/// A file is read over and over that does not fit.
+#[test]
+#[ignore = "needs root and eBPF: cargo xtask test"]
+fn the_time_that_a_build_waits_for_memory_is_told() {
+    let script = "dd if=/dev/zero of=file bs=1M count=80 status=none
+        for i in 1 2 3 4 5; do cat file > /dev/null; done; exit $?";
+    let ran = run(&["--memory", "40m"], script);
+    assert_eq!(ran.code(), 0, "{}", ran.stderr());
+    let report = ran.report();
+    assert!(report.headline.saturated, "{:?}", report.headline);
+    if report.host.cgroup_version == Some(2) {
+        let some = report.pressure.stalled_some_s.unwrap();
+        assert!(some > 0.0 && some < report.duration_s, "{some}");
+        assert!(report.pressure.events.unwrap()["max"] > 0);
+    }
 }
 
 #[test]

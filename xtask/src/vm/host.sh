@@ -21,7 +21,10 @@ done
 docker import - build-mem-test < /tests/image.tar
 podman import - build-mem-test < /tests/image.tar
 build-mem doctor
-echo "vm: suite host"
+tests="$(argument vm.tests | sed 's/,/ /g')"
 # One after the other: they measure memory.
-/tests/run --ignored --test-threads=1 host:: $(argument vm.tests | sed 's/,/ /g')
+echo "vm: suite cgroup"
+/tests/cgroup --ignored --test-threads=1 $tests
+echo "vm: suite run"
+/tests/run --ignored --test-threads=1 ${tests:-host:: limits:: memory:: signals:: users::}
 echo "vm: end"

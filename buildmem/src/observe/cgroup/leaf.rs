@@ -13,7 +13,7 @@ use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::event::CgroupSample;
+use crate::event::{CgroupPressure, CgroupSample};
 use crate::ids::Tgid;
 use crate::launch::privileges::with_held_back;
 use crate::problem::Problem;
@@ -21,6 +21,7 @@ use crate::reading::Reading;
 use crate::units::ByteSize;
 
 use super::hierarchy::{Hierarchy, Version};
+use super::scope::Scope;
 use super::{bytes, v1, v2};
 
 const PREFIX: &str = "build-mem-";
@@ -58,9 +59,11 @@ enum Ownership {
     Fresh {
         /// Keeps the lock that tells other runs that the leaf's owner lives.
         _lock: File,
+        /// What systemd has made for it, and takes away after it.
+        _scope: Option<Scope>,
     },
-    /// There before us.
-    Shared(Before),
+    /// There before us; what it told then is absent until that is read.
+    Shared(Option<Box<Before>>),
 }
 
 /// What a cgroup told before the build began.
@@ -68,6 +71,7 @@ enum Ownership {
 struct Before {
     peak: Option<ByteSize>,
     oom_kills: Option<u64>,
+    pressure: CgroupPressure,
     /// Its memory.peak, where the kernel lets us begin that anew for who keeps it open (Linux 6.12).
     reset: Option<File>,
 }
@@ -91,8 +95,8 @@ pub struct Leftover {
 }
 
 impl Leaf {
-    /// Makes a leaf: on v1 below our own cgroup, on v2 below the nearest ancestor that can have children with the
-    /// memory controller.
+    /// Makes a leaf: on v1 below our own cgroup, on v2 in a scope of systemd's or, without systemd, below the nearest
+    /// ancestor that can have children with the memory controller.
     ///
     /// # Errors
     ///
@@ -102,7 +106,14 @@ impl Leaf {
     }
 
     fn create_as_we_are(hierarchy: &Hierarchy) -> Result<Self, Problem> {
-        let parent = parent(hierarchy)?;
+        let scope = Scope::create(hierarchy, &fresh_name()).unwrap_or_else(|problem| {
+            log::info!("{problem}: the leaf is made without it");
+            None
+        });
+        let parent = match &scope {
+            Some(scope) => scope.dir().to_owned(),
+            None => parent(hierarchy)?,
+        };
         // Another run may take a leaf for a dead owner's in the moment between its making and its locking: try again.
         for _ in 0..8 {
             let dir = parent.join(fresh_name());
@@ -113,10 +124,13 @@ impl Leaf {
             }
             if let Some(lock) = lock_leaf(&dir) {
                 let id = lock.metadata().map(|metadata| metadata.ino());
-                return Self::open(hierarchy, &dir, id, Ownership::Fresh { _lock: lock })
-                    .inspect_err(|_| {
-                        let _ = fs::remove_dir(&dir);
-                    });
+                let ownership = Ownership::Fresh {
+                    _lock: lock,
+                    _scope: scope,
+                };
+                return Self::open(hierarchy, &dir, id, ownership).inspect_err(|_| {
+                    let _ = fs::remove_dir(&dir);
+                });
             }
         }
         Err(Problem::new(format!(
@@ -151,24 +165,27 @@ impl Leaf {
     /// When it does not show what it holds.
     pub fn shared(hierarchy: &Hierarchy) -> Result<Self, Problem> {
         let dir = &hierarchy.own_dir;
-        let before = Before {
-            peak: None,
-            oom_kills: None,
-            reset: None,
-        };
         let id = fs::metadata(dir).map(|metadata| metadata.ino());
-        let mut leaf = Self::open(hierarchy, dir, id, Ownership::Shared(before))?;
+        let mut leaf = Self::open(hierarchy, dir, id, Ownership::Shared(None))?;
         // On v1 it would begin anew for everyone.
         let reset = match hierarchy.version {
             Version::V1 => None,
             Version::V2 => leaf.reset_peak().ok(),
         };
-        leaf.ownership = Ownership::Shared(Before {
+        leaf.ownership = Ownership::Shared(Some(Box::new(Before {
             peak: hierarchy.peak_in(dir).value().copied(),
             oom_kills: leaf.oom_kills(),
+            pressure: leaf.pressure_since_ever(),
             reset,
-        });
+        })));
         Ok(leaf)
+    }
+
+    fn before(&self) -> Option<&Before> {
+        match &self.ownership {
+            Ownership::Fresh { .. } => None,
+            Ownership::Shared(before) => before.as_deref(),
+        }
     }
 
     /// Whether it holds more than the build.
@@ -298,18 +315,15 @@ impl Leaf {
     ///
     /// What a shared cgroup had reached before the build is no figure of the build's.
     pub fn headline(&self, watermark: impl FnOnce() -> Reading<ByteSize>) -> Reading<ByteSize> {
-        let before = match &self.ownership {
-            Ownership::Fresh { .. } => None,
-            Ownership::Shared(Before {
-                reset: Some(file), ..
-            }) => return self.hierarchy.peak_of_file(file),
-            Ownership::Shared(before) => before.peak,
-        };
+        let before = self.before();
+        if let Some(file) = before.and_then(|before| before.reset.as_ref()) {
+            return self.hierarchy.peak_of_file(file);
+        }
         let peak = match self.hierarchy.peak_in(&self.dir) {
             missing @ Reading::Missing(_) => missing.or(watermark()),
             known @ Reading::Known { .. } => known,
         };
-        match (peak.value(), before) {
+        match (peak.value(), before.and_then(|before| before.peak)) {
             (Some(peak), Some(before)) if *peak <= before => Reading::missing(format!(
                 "the cgroup was at its peak of {before} before the build began, which remained below that"
             )),
@@ -398,11 +412,45 @@ impl Leaf {
                 .reduce(u64::saturating_add),
             Version::V2 => v2::oom_kills(&fs::read(self.dir.join(v2::EVENTS)).ok()?),
         };
-        match &self.ownership {
-            Ownership::Fresh { .. } => kills,
-            Ownership::Shared(before) => {
-                kills.map(|kills| kills.saturating_sub(before.oom_kills.unwrap_or(0)))
+        let before = self.before().and_then(|before| before.oom_kills);
+        kills.map(|kills| kills.saturating_sub(before.unwrap_or(0)))
+    }
+
+    /// How the build fared for want of memory.
+    pub fn pressure(&self) -> CgroupPressure {
+        let now = self.pressure_since_ever();
+        match self.before() {
+            None => now,
+            Some(before) => since(&now, &before.pressure),
+        }
+    }
+
+    fn pressure_since_ever(&self) -> CgroupPressure {
+        if self.hierarchy.version == Version::V1 {
+            return CgroupPressure {
+                swap_peak: Reading::missing("cgroup v1 keeps none of swap alone"),
+                stalled: Reading::missing("cgroup v1 does not tell it of a cgroup"),
+                events: Reading::missing("cgroup v1 does not count them"),
+            };
+        }
+        CgroupPressure {
+            swap_peak: self.read(v2::SWAP_PEAK, bytes),
+            stalled: self.read(v2::PRESSURE, v2::stalled),
+            events: self.read(v2::EVENTS, |text| Some(v2::events(text))),
+        }
+    }
+
+    /// What one of its files tells.
+    fn read<T>(&self, file: &'static str, parse: impl FnOnce(&[u8]) -> Option<T>) -> Reading<T> {
+        match fs::read(self.dir.join(file)) {
+            Ok(text) => match parse(&text) {
+                Some(value) => Reading::known(value, file),
+                None => Reading::missing(format!("{file} is not as expected")),
+            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Reading::missing(format!("this kernel shows no {file}"))
             }
+            Err(error) => Reading::missing(format!("cannot read {file}: {error}")),
         }
     }
 
@@ -450,12 +498,24 @@ impl Leaf {
     }
 
     fn clean_leftovers_as_we_are(hierarchy: &Hierarchy) -> Result<Vec<Leftover>, Problem> {
+        let mut leftovers = Vec::new();
+        for scope in Scope::all(hierarchy, is_name_of_leaf) {
+            // One that is gone by now has none.
+            let _ = Self::clean_below(&scope, hierarchy, &mut leftovers);
+        }
         let parent = parent(hierarchy)?;
-        let entries = fs::read_dir(&parent).map_err(|error| {
+        Self::clean_below(&parent, hierarchy, &mut leftovers).map_err(|error| {
             Problem::new(format!("cannot list `{}`", parent.display())).because(error)
         })?;
-        let mut leftovers = Vec::new();
-        for entry in entries.flatten() {
+        Ok(leftovers)
+    }
+
+    fn clean_below(
+        parent: &Path,
+        hierarchy: &Hierarchy,
+        leftovers: &mut Vec<Leftover>,
+    ) -> io::Result<()> {
+        for entry in fs::read_dir(parent)?.flatten() {
             let is_ours = entry.file_name().to_str().is_some_and(is_name_of_leaf)
                 && entry.file_type().is_ok_and(|kind| kind.is_dir());
             if !is_ours {
@@ -473,7 +533,32 @@ impl Leaf {
                 outcome: remove_tree(&dir, &refuge(hierarchy)),
             });
         }
-        Ok(leftovers)
+        Ok(())
+    }
+}
+
+/// What `now` tells beyond what was told `before`.
+fn since(now: &CgroupPressure, before: &CgroupPressure) -> CgroupPressure {
+    let mut stalled = now.stalled.clone();
+    if let (Reading::Known { value, .. }, Some(before)) = (&mut stalled, before.stalled.value()) {
+        value.some_us = value.some_us.saturating_sub(before.some_us);
+        value.full_us = value.full_us.saturating_sub(before.full_us);
+    }
+    let mut events = now.events.clone();
+    if let (Reading::Known { value, .. }, Some(before)) = (&mut events, before.events.value()) {
+        for (name, count) in value {
+            *count = count.saturating_sub(before.get(name).copied().unwrap_or(0));
+        }
+    }
+    CgroupPressure {
+        swap_peak: match (now.swap_peak.value(), before.swap_peak.value()) {
+            (Some(now), Some(before)) if now <= before && *now > ByteSize::ZERO => {
+                Reading::missing("the cgroup had it so high before the build began")
+            }
+            _ => now.swap_peak.clone(),
+        },
+        stalled,
+        events,
     }
 }
 
@@ -710,7 +795,10 @@ mod tests {
         }
         let lock = lock_leaf(&dir).unwrap();
         let id = Ok(lock.metadata().unwrap().ino());
-        let ownership = Ownership::Fresh { _lock: lock };
+        let ownership = Ownership::Fresh {
+            _lock: lock,
+            _scope: None,
+        };
         Leaf::open(&hierarchy(version, root), &dir, id, ownership)
     }
 

@@ -1,10 +1,11 @@
 //! The memory controller's files of cgroup v2 (Documentation/admin-guide/cgroup-v2.rst), and its rule that a
 //! cgroup with processes gives no controller to its children.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::event::CgroupComposition;
+use crate::event::{CgroupComposition, Stalled};
 use crate::units::ByteSize;
 
 use super::{bytes, flat_keyed, keyed_value};
@@ -15,6 +16,8 @@ pub(super) const PEAK: &str = "memory.peak";
 pub(super) const SWAP_LIMIT: &str = "memory.swap.max";
 pub(super) const LIMIT: &str = "memory.max";
 pub(super) const EVENTS: &str = "memory.events";
+pub(super) const SWAP_PEAK: &str = "memory.swap.peak";
+pub(super) const PRESSURE: &str = "memory.pressure";
 const CONTROLLERS: &str = "cgroup.controllers";
 const SUBTREE_CONTROL: &str = "cgroup.subtree_control";
 const TYPE: &str = "cgroup.type";
@@ -64,6 +67,32 @@ pub(super) fn limit(text: &[u8]) -> Option<ByteSize> {
 /// Out-of-memory kills in the cgroup and below it, of memory.events.
 pub(super) fn oom_kills(text: &[u8]) -> Option<u64> {
     keyed_value(text, "oom_kill")
+}
+
+/// All of memory.events.
+pub(super) fn events(text: &[u8]) -> BTreeMap<String, u64> {
+    flat_keyed(text)
+        .map(|(key, count)| (String::from_utf8_lossy(key).into_owned(), count))
+        .collect()
+}
+
+/// The sums of memory.pressure: `some avg10=0.00 avg60=0.00 avg300=0.00 total=0`, and so for `full` (psi.rst).
+pub(super) fn stalled(text: &[u8]) -> Option<Stalled> {
+    let total = |kind: &str| -> Option<u64> {
+        let text = std::str::from_utf8(text).ok()?;
+        let mut words = text
+            .lines()
+            .find_map(|line| line.strip_prefix(kind)?.strip_prefix(' '))?
+            .split(' ');
+        words
+            .find_map(|word| word.strip_prefix("total="))?
+            .parse()
+            .ok()
+    };
+    Some(Stalled {
+        some_us: total("some")?,
+        full_us: total("full")?,
+    })
 }
 
 /// Where a leaf with the memory controller can be had: `own` or the nearest of its ancestors up to `top`, in
@@ -131,6 +160,18 @@ mod tests {
         b"anon 5000000\nfile 4000000\nkernel 600000\nkernel_stack 100\npagetables 200\n\
         sec_pagetables 0\npercpu 300\nsock 4096\nvmalloc 0\nshmem 1000000\nzswap 0\nfile_mapped 2500000\n\
         file_dirty 0\nslab_reclaimable 40\nslab_unreclaimable 60\nslab 100\npgfault 12\n";
+
+    #[test]
+    fn the_time_that_was_lost_is_the_sum_and_not_an_average() {
+        let text = b"some avg10=1.53 avg60=0.10 avg300=0.00 total=204411\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=7\n";
+        let expected = Stalled {
+            some_us: 204_411,
+            full_us: 7,
+        };
+        assert_eq!(stalled(text), Some(expected));
+        assert_eq!(stalled(b"some avg10=0.00 total=1\n"), None);
+        assert_eq!(stalled(b""), None);
+    }
 
     #[test]
     fn the_parts_do_not_overlap_and_network_buffers_are_kernel_memory() {
@@ -278,6 +319,8 @@ mod tests {
             composition(&text);
             limit(&text);
             oom_kills(&text);
+            stalled(&text);
+            events(&text);
         }
     }
 }
