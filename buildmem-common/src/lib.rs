@@ -49,7 +49,8 @@ pub mod flag {
     /// The process has called exec at least once.
     pub const EXECED: u32 = 2;
     /// [`ExitRecord::mm_high_water_pages`](super::ExitRecord::mm_high_water_pages) was read: the kernel
-    /// fires the exit tracepoint while the address space is still there (Linux 6.16 and later).
+    /// fires the exit tracepoint while the address space is still there (Linux 6.16 and later), or the program on
+    /// `exit_mm_release` had read it before.
     pub const HAS_MM: u32 = 4;
 }
 

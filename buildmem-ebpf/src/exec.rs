@@ -37,7 +37,7 @@ pub fn process_execed_3(context: RawTracePointContext) -> i32 {
 fn report<const FIRST: bool>(context: &RawTracePointContext, slot: u32) {
     let task = Task::from_argument(context, 0);
     let tgid = task.tgid();
-    let Some(tracked) = Tracked::find_for_exec(tgid) else {
+    let Some(tracked) = Tracked::find_for_change(tgid) else {
         return;
     };
     let mm = task.mm();

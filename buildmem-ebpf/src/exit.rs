@@ -56,6 +56,9 @@ fn report<const FIRST: bool>(context: &RawTracePointContext) {
     if !mm.is_null() {
         record.header.flags |= flag::HAS_MM;
         record.mm_high_water_pages = mm.high_water_pages();
+    } else if tracked.mm_high_water_pages > 0 {
+        record.header.flags |= flag::HAS_MM;
+        record.mm_high_water_pages = tracked.mm_high_water_pages;
     }
     // The number can be given to another process from here on. Fails only if it is not there.
     let _ = TRACKED.remove(tgid);

@@ -64,6 +64,7 @@ fn report<const FIRST: bool>(context: &RawTracePointContext) {
         exec_maxrss_pages: 0,
         start_boottime,
         exec_mm: 0,
+        mm_high_water_pages: 0,
         profiler_level,
         reserved: 0,
     };

@@ -6,7 +6,7 @@
 use core::ptr;
 
 use aya_ebpf::helpers::bpf_probe_read_kernel;
-use aya_ebpf::programs::RawTracePointContext;
+use aya_ebpf::programs::{FEntryContext, RawTracePointContext};
 use buildmem_common::Offsets;
 
 /// Where the fields are. User space replaces it before the programs are loaded.
@@ -76,6 +76,13 @@ macro_rules! kernel_pointer {
             #[allow(dead_code, reason = "not every structure is an argument")]
             #[inline(always)]
             pub fn from_argument(context: &RawTracePointContext, index: usize) -> Self {
+                Self(context.arg(index))
+            }
+
+            /// The argument at `index` of a function of the kernel's that begins.
+            #[allow(dead_code, reason = "not every structure is an argument")]
+            #[inline(always)]
+            pub fn from_fentry(context: &FEntryContext, index: usize) -> Self {
                 Self(context.arg(index))
             }
         }

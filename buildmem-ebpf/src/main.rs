@@ -20,6 +20,7 @@ mod exit;
 mod fork;
 mod kernel;
 mod maps;
+mod mm_release;
 mod oom_victim;
 
 /// What the kernel asks for before it lends the helpers that read its memory.

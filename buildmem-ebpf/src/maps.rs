@@ -44,6 +44,8 @@ pub struct Tracked {
     /// Address of the `mm_struct` whose exec was reported; 0 without one. The next exec has another one, since
     /// it is made while this one is in use.
     pub exec_mm: u64,
+    /// The last image's high-water mark in pages, where its address space goes before the exit program runs; else 0.
+    pub mm_high_water_pages: u64,
     /// How many PID namespaces lie above the profiler's: every process of the build is in that one or below it.
     pub profiler_level: u32,
     /// Zero; keeps the value free of padding.
@@ -63,13 +65,14 @@ impl Tracked {
     pub fn find(tgid: u32) -> Option<&'static Self> {
         let process = TRACKED.get_ptr(tgid)?;
         // SAFETY: a map's value stays valid until the program returns. It is written to only while the process
-        // has a single thread: see `find_for_exec`.
+        // has a single thread that lives: see `find_for_change`.
         Some(unsafe { &*process })
     }
 
-    /// The same, to be changed: for the exec program, which runs when all other threads are gone.
+    /// The same, to be changed: for the exec program, which runs when all other threads are gone, and for the last
+    /// thread that leaves.
     #[inline(always)]
-    pub fn find_for_exec(tgid: u32) -> Option<&'static mut Self> {
+    pub fn find_for_change(tgid: u32) -> Option<&'static mut Self> {
         let process = TRACKED.get_ptr_mut(tgid)?;
         // SAFETY: as above, and the only thread of the process is in this program.
         Some(unsafe { &mut *process })

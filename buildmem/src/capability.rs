@@ -12,7 +12,7 @@ use rustix::process::geteuid;
 
 pub use crate::diagnosis::{Capabilities, Capability, Mechanism, SCHEMA, Status};
 use crate::launch::privileges::suffice_for_ebpf;
-use crate::observe::bpf::TriedHook;
+use crate::observe::bpf::{RELEASE_FUNCTION, TriedHook};
 use crate::observe::cgroup::Hierarchy;
 use crate::observe::host;
 use crate::problem::Problem;
@@ -41,6 +41,7 @@ impl Default for Roots {
 /// Where the row of the capabilities tells it.
 const AS_FOR_CAPABILITIES: &str = "as for the capabilities";
 
+const NO_SMALL_PEAKS: &str = "the peak of a process is not known where a program that it ran before, or its parent, had a higher one";
 const NO_EVENTS: &str = "no process is seen; `run --tracker proc` polls, and misses short ones";
 
 /// The tracepoints that a run follows, in the order of the table.
@@ -64,9 +65,10 @@ impl Capabilities {
         let container_hints = host::container_hints(&roots.root, &roots.proc, container.as_deref());
         let in_container = !container_hints.is_empty();
         let tried = try_hooks();
-        let ebpf_works = tried
-            .as_ref()
-            .is_ok_and(|hooks| hooks.iter().all(|(_, outcome)| outcome.is_ok()));
+        let ebpf_works = tried.as_ref().is_ok_and(|hooks| {
+            let needed = hooks.iter().filter(|(name, _)| *name != RELEASE_FUNCTION);
+            needed.clone().all(|(_, outcome)| outcome.is_ok())
+        });
         let hierarchy = Hierarchy::detect(&roots.proc);
         let cgroup_version = hierarchy
             .as_ref()
@@ -132,7 +134,29 @@ fn ebpf(tried: Result<Vec<TriedHook>, Problem>) -> Vec<Capability> {
             None => Capability::untried(mechanism, format!("no program is for `{tracepoint}`")),
         }
     };
-    [whole].into_iter().chain(HOOKS.map(hook)).collect()
+    let release = outcomes.as_deref().map_or_else(
+        || Capability::untried(Mechanism::ReleaseHook, "there are no programs to attach"),
+        release,
+    );
+    [whole]
+        .into_iter()
+        .chain(HOOKS.map(hook))
+        .chain([release])
+        .collect()
+}
+
+/// The function that stands in for the tracepoint of exit where that comes too late.
+fn release(outcomes: &[TriedHook]) -> Capability {
+    let mechanism = Mechanism::ReleaseHook;
+    match outcomes.iter().find(|(name, _)| *name == RELEASE_FUNCTION) {
+        None => Capability::ok(mechanism, "the hook of exit sees it"),
+        Some((_, Ok(()))) => Capability::ok(mechanism, format!("`{RELEASE_FUNCTION}`")),
+        Some((_, Err(problem))) => {
+            let reason = problem.cause.as_ref().unwrap_or(&problem.what);
+            Capability::failed(mechanism, reason, NO_SMALL_PEAKS)
+                .mend("boot Linux 6.16 or later".to_owned())
+        }
+    }
 }
 
 fn build_user(is_root: bool, sudo_user: Option<&str>) -> Capability {
@@ -202,6 +226,7 @@ mod tests {
         ExitHook Ok: `sched_process_exit` → None None
         CgroupHook Ok: `cgroup_attach_task` → None None
         OomHook Failed: no such file or directory (os error 2) → Some("no process is seen; `run --tracker proc` polls, and misses short ones") Some("the kernel may be too old")
+        ReleaseHook Ok: the hook of exit sees it → None None
         "#);
     }
 
@@ -217,6 +242,7 @@ mod tests {
         ExitHook Untried: there are no programs to attach → None None
         CgroupHook Untried: there are no programs to attach → None None
         OomHook Untried: there are no programs to attach → None None
+        ReleaseHook Untried: there are no programs to attach → None None
         "#);
     }
 

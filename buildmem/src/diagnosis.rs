@@ -62,6 +62,8 @@ pub enum Mechanism {
     CgroupHook,
     /// The tracepoint of the out-of-memory killer's choice.
     OomHook,
+    /// The function in which a process gives up its address space, where the tracepoint of exit comes later.
+    ReleaseHook,
     /// The cgroup file system with the memory controller.
     CgroupVersion,
     /// Whether a cgroup can be made there that holds the build alone.
@@ -96,6 +98,7 @@ impl Mechanism {
             Self::ExitHook => "hook: exit",
             Self::CgroupHook => "hook: cgroup move",
             Self::OomHook => "hook: out of memory",
+            Self::ReleaseHook => "hook: address space",
             Self::CgroupVersion => "cgroup",
             Self::BuildCgroup => "cgroup delegation",
             Self::Headline => "memory.peak",
@@ -129,6 +132,7 @@ impl Mechanism {
             | Self::Lockdown
             | Self::Container
             | Self::PeakReset
+            | Self::ReleaseHook
             | Self::Pressure
             | Self::BuildUser => false,
         }

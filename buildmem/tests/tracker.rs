@@ -4,8 +4,6 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
-#[path = "support/kernel.rs"]
-mod kernel;
 #[path = "support/slowness.rs"]
 mod slowness;
 mod support;
@@ -64,15 +62,7 @@ impl Process {
 
     /// Checks that the last image has a few MiB, below an inherited maximum that is not its own.
     fn assert_small_after_a_large_image(&self) {
-        if kernel::keeps_the_mm_until_exit() {
-            assert!(self.peak() < 8.0, "{self:?}");
-            return;
-        }
-        match &self.exit {
-            Some((_, Reading::Known { .. })) => assert!(self.peak() < 8.0, "{self:?}"),
-            Some((_, Reading::Missing(why))) if why.starts_with("not above the ") => {}
-            other => panic!("{other:?}"),
-        }
+        assert!(self.peak() < 8.0, "{self:?}");
     }
 
     fn peak_is_missing(&self) -> bool {

@@ -5,8 +5,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
 
-#[path = "../support/kernel.rs"]
-mod kernel;
 #[path = "../support/page_cache.rs"]
 mod page_cache;
 #[path = "../support/slowness.rs"]

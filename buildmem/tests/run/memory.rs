@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use buildmem::report::{Peak, TopProcess};
 
-use crate::kernel;
 use crate::page_cache::write_uncached;
 use crate::tool::{MIB, Project, Ran, mib, workload};
 
@@ -66,11 +65,8 @@ fn a_small_child_of_a_large_parent_has_its_own_peak() {
             .iter()
             .find(|class| class.command_class == "true")
             .expect("the child's class");
-        match small.peak_rss_max_bytes {
-            Some(small) => assert!(small < 8 * MIB && small > MIB / 2, "{how}: {small} bytes"),
-            // Before Linux 6.16 it is known only where it is above the parent's: then it is not told at all.
-            None => assert!(!kernel::keeps_the_mm_until_exit(), "{how}: its peak"),
-        }
+        let small = small.peak_rss_max_bytes.expect("its peak");
+        assert!(small < 8 * MIB && small > MIB / 2, "{how}: {small} bytes");
     }
 }
 

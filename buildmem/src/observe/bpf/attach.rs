@@ -9,9 +9,10 @@ use std::os::unix::fs::MetadataExt as _;
 use std::thread;
 
 use aya::maps::{Array, MapData, PerCpuArray, RingBuf};
-use aya::programs::RawTracePoint;
+use aya::programs::fentry::FEntryLink;
 use aya::programs::raw_trace_point::RawTracePointLink;
-use aya::{Ebpf, EbpfLoader};
+use aya::programs::{FEntry, ProgramError, RawTracePoint};
+use aya::{Btf, Ebpf, EbpfLoader, Endianness};
 use aya_log::EbpfLogger;
 use buildmem_common::{Offsets, lost};
 use nix::sched::{CloneFlags, unshare};
@@ -22,7 +23,7 @@ use zerocopy::IntoBytes as _;
 use super::WATERMARK;
 use super::decode::{CgroupLeaf, DecodeContext, Decoded, decode};
 use super::missed::skipped_runs;
-use super::offsets::find_offsets;
+use super::offsets::{btf_of_function, find_offsets, function_id};
 use crate::event::{Event, EventKind};
 use crate::launch::privileges::{how_to_get, suffice_for_ebpf, with_held_back};
 use crate::problem::Problem;
@@ -50,6 +51,8 @@ pub struct Tracker {
     lost: PerCpuArray<MapData, u64>,
     /// One entry a hook, with its copies.
     programs: Vec<Vec<Program>>,
+    /// Detaches its program when dropped. Absent where that is not needed, or cannot be had.
+    _release: Option<FEntryLink>,
     logger: Option<EbpfLogger<&'static dyn log::Log>>,
     context: DecodeContext,
     undecodable: u64,
@@ -73,7 +76,18 @@ impl Tracker {
     }
 
     fn start_as_we_are(config: TrackerConfig) -> Result<Self, Problem> {
-        let mut ebpf = load(config)?;
+        let Loaded {
+            mut ebpf,
+            release_id,
+        } = load(config)?;
+        let release = release_id.and_then(|id| match attach_release(&mut ebpf, id) {
+            Ok(link) => Some(link),
+            Err(problem) => {
+                // Then peaks are told as far as `signal->maxrss` shows them.
+                log::info!("{problem}");
+                None
+            }
+        });
         let programs = HOOKS
             .iter()
             .map(|hook| attach(&mut ebpf, hook))
@@ -88,6 +102,7 @@ impl Tracker {
             seed: map(&mut ebpf, "SEED")?,
             lost: map(&mut ebpf, "LOST")?,
             programs,
+            _release: release,
             logger,
             context: DecodeContext {
                 page_size: config.page_size,
@@ -222,22 +237,30 @@ impl Tracker {
     }
 }
 
-/// A tracepoint, and what came of attaching to it.
+/// A tracepoint or function, and what came of attaching to it.
 pub type TriedHook = (&'static str, Result<(), Problem>);
 
-/// Does what [`Tracker::start`] does, tracepoint by tracepoint, and lets each go at once.
+/// Does what [`Tracker::start`] does, tracepoint by tracepoint, and lets each go at once. [`RELEASE_FUNCTION`] is among
+/// them where it is needed.
 ///
 /// # Errors
 ///
 /// When there is nothing to attach: the programs cannot be loaded.
 pub fn try_hooks(config: TrackerConfig) -> Result<Vec<TriedHook>, Problem> {
     with_held_back(|| {
-        let mut ebpf = load(config)?;
-        let tried = HOOKS.iter().map(|hook| {
+        let Loaded {
+            mut ebpf,
+            release_id,
+        } = load(config)?;
+        let tracepoints = HOOKS.iter().map(|hook| {
             let outcome = attach(&mut ebpf, hook).map(drop);
             (hook.tracepoint, outcome)
         });
-        Ok(tried.collect())
+        let mut tried: Vec<TriedHook> = tracepoints.collect();
+        if let Some(id) = release_id {
+            tried.push((RELEASE_FUNCTION, attach_release(&mut ebpf, id).map(drop)));
+        }
+        Ok(tried)
     })
 }
 
@@ -283,6 +306,9 @@ const HOOKS: [Hook; 5] = [
     },
 ];
 
+/// Where a process gives up its address space. It is needed only where the tracepoint of exit comes later.
+pub const RELEASE_FUNCTION: &str = "exit_mm_release";
+
 struct Hook {
     tracepoint: &'static str,
     /// Programs that do the same: where the kernel skips one, the next one steps in.
@@ -296,7 +322,14 @@ struct Program {
     _link: RawTracePointLink,
 }
 
-fn running_kernels_offsets() -> Result<Offsets, Problem> {
+/// What this kernel's BTF tells.
+struct KernelTypes {
+    offsets: Offsets,
+    /// Its number of [`RELEASE_FUNCTION`], where that is needed and there.
+    release_id: Option<u32>,
+}
+
+fn running_kernels_types() -> Result<KernelTypes, Problem> {
     const HELP: &str =
         "use a kernel from 5.10 on with CONFIG_DEBUG_INFO_BTF=y, which distributions ship";
     let what = "cannot follow processes with eBPF";
@@ -308,7 +341,20 @@ fn running_kernels_offsets() -> Result<Offsets, Problem> {
             .help(HELP),
         _ => Problem::new(format!("cannot read `{KERNEL_BTF}`")).because(error),
     })?;
-    find_offsets(&btf).map_err(|error| Problem::new(what).because(error).help(HELP))
+    let offsets =
+        find_offsets(&btf).map_err(|error| Problem::new(what).because(error).help(HELP))?;
+    // The same kernels, from 6.16 on, that keep the address space until then.
+    let release_id = if offsets.exit_tells_group_dead == 0 {
+        function_id(&btf, RELEASE_FUNCTION)
+            .inspect_err(|error| log::info!("{error}"))
+            .ok()
+    } else {
+        None
+    };
+    Ok(KernelTypes {
+        offsets,
+        release_id,
+    })
 }
 
 /// The inode number of the PID namespace whose numbers `/proc` shows.
@@ -320,9 +366,18 @@ fn pid_namespace() -> Result<u32, Problem> {
     u32::try_from(metadata.ino()).map_err(|error| problem().because(error))
 }
 
+/// The programs, ready to be attached.
+struct Loaded {
+    ebpf: Ebpf,
+    release_id: Option<u32>,
+}
+
 /// Creates the maps, and prepares the programs for this kernel.
-fn load(config: TrackerConfig) -> Result<Ebpf, Problem> {
-    let offsets = running_kernels_offsets()?;
+fn load(config: TrackerConfig) -> Result<Loaded, Problem> {
+    let KernelTypes {
+        offsets,
+        release_id,
+    } = running_kernels_types()?;
     let namespace = pid_namespace()?;
     let log_level = if config.diagnostics {
         aya_log::Level::Trace as u8
@@ -338,9 +393,10 @@ fn load(config: TrackerConfig) -> Result<Ebpf, Problem> {
         // Nothing is ever written there: a page is the least that a ring buffer takes.
         loader.map_max_entries("AYA_LOGS", u32::try_from(config.page_size).unwrap_or(4096));
     }
-    loader
+    let ebpf = loader
         .load(OBJECT)
-        .map_err(|error| explain("load the eBPF programs", &error))
+        .map_err(|error| explain("load the eBPF programs", &error))?;
+    Ok(Loaded { ebpf, release_id })
 }
 
 /// A loader that did not parse the BTF of the whole kernel.
@@ -366,7 +422,7 @@ fn attach(ebpf: &mut Ebpf, hook: &Hook) -> Result<Vec<Program>, Problem> {
 
 fn attach_program(ebpf: &mut Ebpf, name: &str, tracepoint: &str) -> Result<Program, Problem> {
     let step = format!("attach to tracepoint `{tracepoint}`");
-    let explain = |error: aya::programs::ProgramError| explain(&step, &error);
+    let explain = |error: ProgramError| explain(&step, &error);
     let program: &mut RawTracePoint = ebpf
         .program_mut(name)
         .ok_or_else(|| not_in_object(name))?
@@ -382,6 +438,24 @@ fn attach_program(ebpf: &mut Ebpf, name: &str, tracepoint: &str) -> Result<Progr
         .try_clone_to_owned()
         .map_err(|error| Problem::new("cannot keep an eBPF program").because(error))?;
     Ok(Program { fd, _link: link })
+}
+
+/// Attaches to [`RELEASE_FUNCTION`], which has this number. aya looks it up by its name in BTF that it has parsed, which
+/// takes as much as is told above: so it gets some in which there is nothing else.
+fn attach_release(ebpf: &mut Ebpf, id: u32) -> Result<FEntryLink, Problem> {
+    let name = "address_space_left";
+    let step = format!("attach to function `{RELEASE_FUNCTION}`");
+    let explain = |error: ProgramError| explain(&step, &error);
+    let btf = Btf::parse(&btf_of_function(id, RELEASE_FUNCTION), Endianness::Little)
+        .map_err(|error| explain(error.into()))?;
+    let program: &mut FEntry = ebpf
+        .program_mut(name)
+        .ok_or_else(|| not_in_object(name))?
+        .try_into()
+        .map_err(explain)?;
+    program.load(RELEASE_FUNCTION, &btf).map_err(explain)?;
+    let link = program.attach().map_err(explain)?;
+    program.take_link(link).map_err(explain)
 }
 
 /// Takes a map out of the loaded object.

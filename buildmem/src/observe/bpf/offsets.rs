@@ -70,6 +70,39 @@ pub fn find_offsets(bytes: &[u8]) -> Result<Offsets, OffsetsError> {
     })
 }
 
+/// The number that the BTF of a kernel gives to a function.
+pub fn function_id(bytes: &[u8], name: &str) -> Result<u32, OffsetsError> {
+    let btf = Btf::parse(bytes)?;
+    for (index, start) in (0..).zip(&btf.starts) {
+        let record = btf.record_at(*start as usize)?;
+        if record.kind == kind::FUNC && btf.is_named(&record, name) {
+            // The numbers begin with 1: 0 is void.
+            return Ok(index + 1);
+        }
+    }
+    Err(OffsetsError::Missing(name.to_owned()))
+}
+
+/// BTF in which nothing but this function has a name, and this number.
+pub fn btf_of_function(id: u32, name: &str) -> Vec<u8> {
+    let nameless = [0, kind::FWD << 24, 0];
+    let function = [1, kind::FUNC << 24, 0];
+    let before = std::iter::repeat_n(nameless, id.saturating_sub(1) as usize);
+    let types: Vec<u8> = before
+        .chain([function])
+        .flatten()
+        .flat_map(u32::to_le_bytes)
+        .collect();
+    let strings = [b"\0", name.as_bytes(), b"\0"].concat();
+    let len = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+    // struct btf_header: magic, version 1, no flags; its length; where the two sections are from its end on.
+    let mut bytes = [&MAGIC[..], &[1, 0]].concat();
+    for word in [24, 0, len(&types), len(&types), len(&strings)] {
+        bytes.extend(u32::to_le_bytes(word));
+    }
+    [bytes, types, strings].concat()
+}
+
 /// Where an address space's counts of resident pages are.
 struct ResidentCounters {
     /// Offset of the first kind's count in `mm_struct`.
@@ -637,6 +670,15 @@ mod tests {
         assert_eq!(find_offsets(&btf.finish()), Err(missing));
         let missing = OffsetsError::Missing("task_struct".to_owned());
         assert_eq!(find_offsets(&Writer::new().finish()), Err(missing));
+    }
+
+    #[test]
+    fn a_function_alone_keeps_its_number() {
+        for id in [1, 2, 1000] {
+            let bytes = btf_of_function(id, "exit_mm_release");
+            assert_eq!(function_id(&bytes, "exit_mm_release"), Ok(id));
+            assert!(function_id(&bytes, "exit_mm").is_err());
+        }
     }
 
     #[test]
