@@ -10,6 +10,7 @@ use std::hint;
 use std::io;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::ffi::OsStringExt as _;
+use std::os::unix::fs::FileExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, ExitCode};
 use std::thread;
@@ -124,6 +125,12 @@ fn run(name: &str, arguments: &[OsString]) -> Outcome {
         "kill" => {
             nix::sys::signal::raise(Signal::try_from(i32::try_from(number(0)?)?)?)?;
             Err("the signal was ignored".into())
+        }
+        // retitle MIB: overwrites its own command line with `x`, touches so much memory and exits.
+        "retitle" => {
+            retitle()?;
+            touch(number(0)?);
+            Ok(())
         }
         // double-fork MILLISECONDS: leaves a daemon of its own session, which exits with 7 after so long.
         "double-fork" => double_fork(Duration::from_millis(number(0)?)),
@@ -264,6 +271,30 @@ fn leader_first(group: bool, code: i32) -> Outcome {
 fn exit_thread(code: i32) {
     // SAFETY: nothing that the thread owns is used by another one.
     unsafe { libc::syscall(libc::SYS_exit, code) };
+}
+
+/// Overwrites the command line where `/proc/<pid>/cmdline` has it from: `arg_start` and `arg_end` of proc_pid_stat(5).
+fn retitle() -> Outcome {
+    let text = fs::read_to_string("/proc/self/stat")?;
+    let fields = text.rsplit(')').next().unwrap_or_default();
+    // The first of these is the third of all.
+    let mut fields = fields.split_ascii_whitespace().skip(48 - 3);
+    let mut field = || {
+        fields
+            .next()
+            .ok_or("too few fields")?
+            .parse::<u64>()
+            .map_err(Box::<dyn std::error::Error>::from)
+    };
+    let (start, end) = (field()?, field()?);
+    let title = vec![b'x'; usize::try_from(end - start)?];
+    let memory = fs::File::options().write(true).open("/proc/self/mem")?;
+    memory.write_all_at(&title, start)?;
+    let shown = fs::read("/proc/self/cmdline")?;
+    if !shown.starts_with(b"xxxx") {
+        return Err("the command line is still there".into());
+    }
+    Ok(())
 }
 
 fn double_fork(stay: Duration) -> Outcome {

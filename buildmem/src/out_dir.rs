@@ -184,10 +184,16 @@ impl OutDir {
         self.create_new(&file.name(label))
     }
 
-    /// Opens a file of a run for reading.
+    /// Opens a file of a run for reading. Whatever else has its name is refused.
     pub fn open_file(&self, file: RunFile, label: &str) -> io::Result<File> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        Ok(rustix::fs::openat(&self.dir, file.name(label), flags, Mode::empty())?.into())
+        // Should it be a FIFO, opening it must not wait for a writer.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(&self.dir, file.name(label), flags, Mode::empty())?;
+        let file = File::from(file);
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::other("it is not a regular file"));
+        }
+        Ok(file)
     }
 
     /// The labels of the recordings, the oldest first.

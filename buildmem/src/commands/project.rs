@@ -1,8 +1,11 @@
 //! The project in this folder: its config or preset, and the command that builds it.
 
-use std::fs;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
 
 use crate::cli::RunArgs;
 use crate::config::{Config, FILE_NAME, Preset, detect_preset};
@@ -53,7 +56,7 @@ pub fn load(config: Option<&Path>) -> Result<Project, Problem> {
         Err(error) => Err(
             Problem::new(format!("cannot read the config `{}`", file.display()))
                 .because(error)
-                .help("correct its path or permissions; `build-mem init` writes a new one"),
+                .help("correct it, its path or its permissions; `build-mem init` writes a new one"),
         ),
     }
 }
@@ -103,10 +106,25 @@ impl Project {
 }
 
 fn read(file: &Path) -> io::Result<String> {
-    let size = fs::metadata(file)?.len();
-    if size > LARGEST_CONFIG {
-        let why = format!("it has {size} bytes, more than {LARGEST_CONFIG}");
-        return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+    let refused = |why: String| Err(io::Error::new(io::ErrorKind::InvalidData, why));
+    // Should it be a FIFO, opening it must not wait for a writer.
+    let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
+    let file = File::options()
+        .read(true)
+        .custom_flags(nonblocking)
+        .open(file)?;
+    let metadata = file.metadata()?;
+    if metadata.is_dir() {
+        return Err(rustix::io::Errno::ISDIR.into());
     }
-    fs::read_to_string(file)
+    if !metadata.is_file() {
+        return refused("it is not a regular file".to_owned());
+    }
+    // It may grow while it is read.
+    let mut text = Vec::new();
+    file.take(LARGEST_CONFIG + 1).read_to_end(&mut text)?;
+    if text.len() as u64 > LARGEST_CONFIG {
+        return refused(format!("it has more than {LARGEST_CONFIG} bytes"));
+    }
+    String::from_utf8(text).or_else(|_| refused("it is not UTF-8".to_owned()))
 }

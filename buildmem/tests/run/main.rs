@@ -15,6 +15,7 @@ mod tool;
 
 mod exits;
 mod host;
+mod hostile;
 mod limits;
 mod memory;
 mod outputs;
