@@ -55,6 +55,9 @@ pub enum Command {
     },
     /// Print the manual page
     Man,
+    /// Whether eBPF works here: what `--image` asks in a container
+    #[command(name = crate::container::PROBE, hide = true)]
+    TryEbpf,
 }
 
 /// `run`

@@ -18,10 +18,14 @@ pub const DEFAULT_IMAGE: &str = "node:24-bookworm";
 /// Where this program is in the container: in the `PATH` of nearly every image, so that the build can mark its stages.
 const PROGRAM: &str = "/usr/local/bin/build-mem";
 
+/// The command of ours that tells by its exit code whether eBPF works.
+pub const PROBE: &str = "try-ebpf";
+
 /// What eBPF needs.
 const EBPF: [&str; 2] = ["BPF", "PERFMON"];
 
-/// The same, for runtimes that do not know of those two yet (Linux 5.8): docker 20.10 is one.
+/// The same, for runtimes that do not know of those two yet (Linux 5.8), such as docker 20.10, or whose seccomp profile
+/// does not, such as that of podman 4.3.
 const EBPF_FORMERLY: [&str; 1] = ["SYS_ADMIN"];
 
 /// What build-mem needs in the container besides: the memory of the build's processes, and to become its user. SETPCAP
@@ -78,6 +82,8 @@ pub enum Privileges {
     Least,
     /// The same with CAP_SYS_ADMIN in the place of these two.
     Older,
+    /// The same without eBPF.
+    NoEbpf,
     /// Everything.
     Full,
 }
@@ -108,6 +114,19 @@ pub struct Container<'a> {
 }
 
 impl Container<'_> {
+    /// What the runtime's program is to be called with to [try](PROBE) these privileges.
+    ///
+    /// # Errors
+    ///
+    /// When this program cannot be mounted.
+    pub fn to_probe(&self) -> Result<Vec<OsString>, Problem> {
+        let mut words: Vec<OsString> = vec!["run".into(), "--rm".into()];
+        words.extend(self.rights());
+        words.extend(self.program()?);
+        words.extend([self.image.into(), PROBE.into()]);
+        Ok(words)
+    }
+
     /// What the runtime's program is to be called with to make it.
     ///
     /// # Errors
@@ -123,25 +142,16 @@ impl Container<'_> {
         if self.on_terminal {
             words.push("--tty".into());
         }
-        match self.privileges {
-            Privileges::Full => words.push("--privileged".into()),
-            Privileges::Least => words.extend(self.capabilities(&EBPF)),
-            Privileges::Older => words.extend(self.capabilities(&EBPF_FORMERLY)),
-        }
-        if self.maps_are_locked_memory {
-            words.push("--ulimit=memlock=-1:-1".into());
-        }
+        words.extend(self.rights());
         if let Some(memory) = self.memory {
             // The runtimes' second limit is that of memory and swap.
             let both = memory.bytes().saturating_add(self.swap.bytes());
             words.push(format!("--memory={}b", memory.bytes()).into());
             words.push(format!("--memory-swap={both}b").into());
         }
-        words.push(mount(self.program, Path::new(PROGRAM), true)?);
+        words.extend(self.program()?);
         words.push(mount(self.project, self.project, false)?);
         words.push(option("--workdir=", self.project));
-        // Whatever the image has for its user and its program: ours begins, as root, and becomes the build's user.
-        words.extend(["--user=0:0".into(), option("--entrypoint=", PROGRAM)]);
         words.push("--env=NO_COLOR".into());
         // From here on, nothing is an option of the runtime.
         words.push(self.image.into());
@@ -150,6 +160,28 @@ impl Container<'_> {
         let is_named = typed.first().is_some_and(|word| word == "run");
         words.extend_from_slice(&typed[usize::from(is_named)..]);
         Ok(words)
+    }
+
+    /// Whatever the image has for its user and its program: ours begins, as root, and becomes the build's user.
+    fn program(&self) -> Result<[OsString; 3], Problem> {
+        Ok([
+            mount(self.program, Path::new(PROGRAM), true)?,
+            "--user=0:0".into(),
+            option("--entrypoint=", PROGRAM),
+        ])
+    }
+
+    fn rights(&self) -> Vec<OsString> {
+        let mut words = match self.privileges {
+            Privileges::Full => vec!["--privileged".into()],
+            Privileges::Least => self.capabilities(&EBPF),
+            Privileges::Older => self.capabilities(&EBPF_FORMERLY),
+            Privileges::NoEbpf => self.capabilities(&[]),
+        };
+        if self.maps_are_locked_memory {
+            words.push("--ulimit=memlock=-1:-1".into());
+        }
+        words
     }
 
     fn capabilities(&self, ebpf: &[&str]) -> Vec<OsString> {

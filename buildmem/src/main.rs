@@ -45,6 +45,7 @@ fn dispatch(cli: &Cli) -> Result<u8, Problem> {
         Some(Command::Init(args)) => init::run(args),
         Some(Command::Completions { shell }) => Ok(generate::completions(*shell)),
         Some(Command::Man) => generate::man(),
+        Some(Command::TryEbpf) => doctor::try_ebpf(),
     }
 }
 

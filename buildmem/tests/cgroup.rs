@@ -293,7 +293,8 @@ fn the_leaf_of_a_killed_run_is_cleaned_and_that_of_a_live_one_is_kept() {
     let path = live.hierarchy().path_of(&dir).unwrap();
     let leftover = cleaned.iter().find(|found| found.path == path).unwrap();
     assert_eq!(*leftover.outcome.as_ref().unwrap(), [left]);
-    run(Command::new("kill").arg(left.to_string()));
+    let left = nix::unistd::Pid::from_raw(left.0.cast_signed());
+    nix::sys::signal::kill(left, nix::sys::signal::Signal::SIGKILL).unwrap();
     live.remove().unwrap();
 }
 

@@ -6,7 +6,7 @@ use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Component, Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use rustix::process::{Gid, Uid, geteuid};
 
@@ -63,9 +63,10 @@ pub fn run(args: &RunArgs, image: &str, environment: &Environment) -> Result<Inf
     let typed: Vec<OsString> = env::args_os().skip(1).collect();
     let mut container = Container {
         image,
-        privileges: match args.container_privileges {
-            ContainerPrivileges::Least => Privileges::Least,
-            ContainerPrivileges::Full => Privileges::Full,
+        privileges: match (args.container_privileges, args.tracker) {
+            (ContainerPrivileges::Full, _) => Privileges::Full,
+            (ContainerPrivileges::Least, TrackerArg::Ebpf) => Privileges::Least,
+            (ContainerPrivileges::Least, TrackerArg::Proc) => Privileges::NoEbpf,
         },
         maps_are_locked_memory: is_before_5_11(&host::kernel_release()),
         memory: args.memory,
@@ -77,20 +78,10 @@ pub fn run(args: &RunArgs, image: &str, environment: &Environment) -> Result<Inf
         arguments: &typed,
     };
     pull(&program, image)?;
-    let mut made = create(&program, &container)?;
-    if container.privileges == Privileges::Least
-        && let Err(why) = &made
-        && why.to_lowercase().contains("unknown capability")
-    {
-        log::info!("{}: {why}", program.display());
+    if container.privileges == Privileges::Least && !works(&program, &container)? {
         container.privileges = Privileges::Older;
-        made = create(&program, &container)?;
     }
-    let id = made.map_err(|why| {
-        Problem::new("cannot make the container")
-            .because(why)
-            .help("what is said of it is the runtime's own: correct that, or choose another with `--runtime`")
-    })?;
+    let id = create(&program, &container)?;
     let error = Command::new(&program)
         .args(["start", "--attach", "--interactive", &id])
         .exec();
@@ -139,24 +130,39 @@ fn pull(program: &Path, image: &str) -> Result<(), Problem> {
         ))
 }
 
-/// Makes the container: its name, or why the runtime refuses it.
-fn create(program: &Path, container: &Container) -> Result<Result<String, String>, Problem> {
-    let words = container.to_create()?;
-    log::info!("running {} {words:?}", program.display());
-    let output = Command::new(program)
-        .args(words)
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| cannot_execute(program, &error))?;
+/// Whether eBPF works in a container with these privileges: neither the runtime's nor the kernel's version tells.
+fn works(program: &Path, container: &Container) -> Result<bool, Problem> {
+    let output = call(program, container.to_probe()?)?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        log::info!("with {:?}: {}", container.privileges, said.trim());
+    }
+    Ok(output.status.success())
+}
+
+/// Makes the container, and gives its name.
+fn create(program: &Path, container: &Container) -> Result<String, Problem> {
+    let output = call(program, container.to_create()?)?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
     let said = text(&output.stderr);
     if !output.status.success() {
-        return Ok(Err(said));
+        return Err(Problem::new("cannot make the container")
+            .because(said)
+            .help("what is said of it is the runtime's own: correct that, or choose another with `--runtime`"));
     }
     if !said.is_empty() {
         log::warn!("{}: {said}", program.display());
     }
-    Ok(Ok(text(&output.stdout)))
+    Ok(text(&output.stdout))
+}
+
+fn call(program: &Path, words: Vec<OsString>) -> Result<Output, Problem> {
+    log::info!("running {} {words:?}", program.display());
+    Command::new(program)
+        .args(words)
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| cannot_execute(program, &error))
 }
 
 /// The runtime that was asked for, else the first that is installed.

@@ -6,24 +6,38 @@ use crate::capability::{Capabilities, Roots};
 use crate::cli::DoctorArgs;
 use crate::commands::color;
 use crate::export;
-use crate::observe::bpf::{self, TrackerConfig};
+use crate::observe::bpf::{self, RELEASE_FUNCTION, TrackerConfig, TriedHook};
 use crate::observe::host;
 use crate::problem::Problem;
 
 /// What doctor ends with when a run would not be complete.
 const NOT_COMPLETE: u8 = 1;
 
+/// Tells whether a run by eBPF would begin.
+///
+/// # Errors
+///
+/// When it would not.
+pub fn try_ebpf() -> Result<u8, Problem> {
+    for (hook, outcome) in try_hooks(&Roots::default())? {
+        if hook != RELEASE_FUNCTION {
+            outcome?;
+        }
+    }
+    Ok(0)
+}
+
+fn try_hooks(roots: &Roots) -> Result<Vec<TriedHook>, Problem> {
+    bpf::try_hooks(TrackerConfig {
+        page_size: host::facts(&roots.proc).page_size.bytes(),
+        diagnostics: false,
+    })
+}
+
 /// Tries everything, and shows it.
 pub fn run(args: &DoctorArgs) -> Result<u8, Problem> {
     let roots = Roots::default();
-    let page_size = host::facts(&roots.proc).page_size.bytes();
-    let try_hooks = || {
-        bpf::try_hooks(TrackerConfig {
-            page_size,
-            diagnostics: false,
-        })
-    };
-    let capabilities = Capabilities::detect(&roots, try_hooks);
+    let capabilities = Capabilities::detect(&roots, || try_hooks(&roots));
     let mut text = Vec::new();
     let stdout = io::stdout();
     let written = if args.json {

@@ -436,7 +436,8 @@ fn make_leaf(plan: &mut Plan, inside: bool) -> Option<Leaf> {
         return shared.ok();
     }
     let made = Hierarchy::detect(Path::new(PROC)).and_then(|hierarchy| {
-        for leftover in Leaf::clean_leftovers(&hierarchy)? {
+        // Where there is no place for leaves, the next step tells so.
+        for leftover in Leaf::clean_leftovers(&hierarchy).unwrap_or_default() {
             let what = "leftover cgroup of a killed run";
             match leftover.outcome {
                 Ok(_) => log::info!("{what} removed: {}", leftover.path),

@@ -15,7 +15,8 @@ const SUITE: &str = "bookworm";
 pub const KERNEL: &str = "6.1";
 
 /// What is installed beside the smallest Debian that there is.
-const PACKAGES: [&str; 9] = [
+const PACKAGES: [&str; 10] = [
+    "apparmor",
     "crun",
     "dbus",
     "docker.io",

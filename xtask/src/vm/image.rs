@@ -20,11 +20,11 @@ const TARGET: &str = "x86_64-unknown-linux-gnu";
 pub const SUITES: [&str; 3] = ["tracker", "cgroup", "run"];
 
 /// What the tests call.
-const PROGRAMS: [&str; 36] = [
-    "bash", "cat", "chmod", "cp", "cut", "dd", "df", "dirname", "echo", "env", "false", "fincore",
-    "find", "grep", "head", "id", "kill", "ln", "ls", "mkdir", "mount", "printf", "pwd", "rm",
-    "script", "sed", "setsid", "sh", "sleep", "sort", "tail", "touch", "true", "uname", "unshare",
-    "wc",
+const PROGRAMS: [&str; 37] = [
+    "bash", "cat", "chmod", "chown", "cp", "cut", "dd", "df", "dirname", "echo", "env", "false",
+    "fincore", "find", "grep", "head", "id", "kill", "ln", "ls", "mkdir", "mount", "printf", "pwd",
+    "rm", "script", "sed", "setsid", "sh", "sleep", "sort", "tail", "touch", "true", "uname",
+    "unshare", "wc",
 ];
 
 /// What init calls.
