@@ -39,6 +39,30 @@ pub struct Check {
 }
 
 impl Outcome {
+    /// The names of all tests that failed.
+    pub fn failed(&self) -> Vec<String> {
+        let failed = self.checks.values().flat_map(|check| &check.failed);
+        failed.cloned().collect()
+    }
+
+    /// Takes in how those went when they were run again, and gives the names of those that passed then.
+    pub fn correct(&mut self, second: &Self) -> Vec<String> {
+        let mut passed = Vec::new();
+        for (suite, check) in &mut self.checks {
+            let Some(again) = second.checks.get(suite).filter(|_| second.complete) else {
+                continue;
+            };
+            let ran = again.passed >= check.failed.len();
+            let (still, now): (Vec<_>, Vec<_>) = std::mem::take(&mut check.failed)
+                .into_iter()
+                .partition(|name| !ran || again.failed.contains(name));
+            check.passed += now.len();
+            check.failed = still;
+            passed.extend(now);
+        }
+        passed
+    }
+
     /// Whether everything ran, and passed.
     pub fn is_green(&self) -> bool {
         self.complete
@@ -260,6 +284,45 @@ mod tests {
         assert_eq!(outcome.checks["run: memory"].failed, ["memory::b_file"]);
         assert_eq!(outcome.checks["run: exits"].passed, 1);
         assert!(!outcome.complete && !outcome.is_green());
+    }
+
+    #[test]
+    fn what_passes_when_it_is_run_again_has_passed() {
+        let outcome = |lines: &[&str]| {
+            let mut reader = Reader::default();
+            for line in lines {
+                reader.line(line);
+            }
+            reader.outcome
+        };
+        let first = [
+            "vm: suite run",
+            "test a ... FAILED",
+            "test b ... FAILED",
+            "test c ... ok",
+            "vm: end",
+        ];
+        let mut corrected = outcome(&first);
+        assert_eq!(corrected.failed(), ["a", "b"]);
+        let second = outcome(&["vm: suite run", "test a ... ok", "test b ... ok", "vm: end"]);
+        assert_eq!(corrected.correct(&second), ["a", "b"]);
+        assert!(corrected.is_green());
+        assert_eq!(corrected.checks["run"].passed, 3);
+        // One that did not run again has not passed, nor has any of a machine that stopped early.
+        for second in [
+            &["vm: suite run", "test a ... ok", "vm: end"][..],
+            &["vm: suite run", "test a ... ok", "test b ... ok"],
+            &[
+                "vm: suite run",
+                "test a ... FAILED",
+                "test b ... FAILED",
+                "vm: end",
+            ],
+        ] {
+            let mut corrected = outcome(&first);
+            assert_eq!(corrected.correct(&outcome(second)), [""; 0]);
+            assert!(!corrected.is_green());
+        }
     }
 
     #[test]
