@@ -21,6 +21,7 @@ use crate::reading::Reading;
 use crate::units::ByteSize;
 
 use super::hierarchy::{Hierarchy, Version};
+use super::room::Room;
 use super::scope::Scope;
 use super::{bytes, v1, v2};
 
@@ -59,6 +60,8 @@ enum Ownership {
     Fresh {
         /// Keeps the lock that tells other runs that the leaf's owner lives.
         _lock: File,
+        /// Where we are meanwhile, when that is another place than before.
+        room: Option<Room>,
         /// What systemd has made for it, and takes away after it.
         _scope: Option<Scope>,
     },
@@ -110,9 +113,14 @@ impl Leaf {
             log::info!("{problem}: the leaf is made without it");
             None
         });
-        let parent = match &scope {
-            Some(scope) => scope.dir().to_owned(),
-            None => parent(hierarchy)?,
+        let room = match &scope {
+            Some(_) => None,
+            None => Room::step_into(hierarchy, &fresh_name()),
+        };
+        let parent = match (&scope, &room) {
+            (Some(scope), _) => scope.dir().to_owned(),
+            (None, Some(room)) => room.parent().to_owned(),
+            (None, None) => parent(hierarchy)?,
         };
         // Another run may take a leaf for a dead owner's in the moment between its making and its locking: try again.
         for _ in 0..8 {
@@ -126,6 +134,7 @@ impl Leaf {
                 let id = lock.metadata().map(|metadata| metadata.ino());
                 let ownership = Ownership::Fresh {
                     _lock: lock,
+                    room,
                     _scope: scope,
                 };
                 return Self::open(hierarchy, &dir, id, ownership).inspect_err(|_| {
@@ -484,7 +493,18 @@ impl Leaf {
         }
         // Tried once: what failed now fails in `drop`, too.
         self.removed = true;
-        with_held_back(|| remove_tree(&self.dir, &refuge(&self.hierarchy)))
+        with_held_back(|| remove_tree(&self.dir, self.refuge()))
+    }
+
+    /// Where processes go that are still in it when it is removed: on v1 its parent, on v2 our own cgroup too, since
+    /// the leaf's parent may hold none.
+    fn refuge(&self) -> &Path {
+        match &self.ownership {
+            Ownership::Fresh {
+                room: Some(room), ..
+            } => room.dir(),
+            _ => &self.hierarchy.own_dir,
+        }
     }
 
     /// Removes the leaves of runs that are gone (killed before they could): those beside which ours would be made,
@@ -530,7 +550,7 @@ impl Leaf {
                 path: hierarchy
                     .path_of(&dir)
                     .unwrap_or_else(|| dir.to_string_lossy().into_owned()),
-                outcome: remove_tree(&dir, &refuge(hierarchy)),
+                outcome: remove_tree(&dir, &hierarchy.own_dir),
             });
         }
         Ok(())
@@ -566,7 +586,7 @@ fn since(now: &CgroupPressure, before: &CgroupPressure) -> CgroupPressure {
 impl Drop for Leaf {
     fn drop(&mut self) {
         if !self.removed && !self.is_shared() {
-            let _ = with_held_back(|| remove_tree(&self.dir, &refuge(&self.hierarchy)));
+            let _ = with_held_back(|| remove_tree(&self.dir, self.refuge()));
         }
     }
 }
@@ -578,12 +598,6 @@ fn parent(hierarchy: &Hierarchy) -> Result<PathBuf, Problem> {
         Version::V2 => v2::parent_for_leaf(&hierarchy.own_dir, &hierarchy.mount_point)
             .map_err(|refusals| no_parent(hierarchy, &refusals)),
     }
-}
-
-/// Where processes go that are still in a leaf when it is removed: on v1 its parent, on v2 our own cgroup too,
-/// since the leaf's parent may hold none.
-fn refuge(hierarchy: &Hierarchy) -> PathBuf {
-    hierarchy.own_dir.clone()
 }
 
 fn no_parent(hierarchy: &Hierarchy, refusals: &[String]) -> Problem {
@@ -639,7 +653,7 @@ fn is_name_of_leaf(name: &str) -> bool {
 
 /// The lock on a leaf's folder, or nothing when another process holds it or the folder is gone. The kernel gives it
 /// up when its holder dies, which tells a dead owner from one in another PID namespace.
-fn lock_leaf(dir: &Path) -> Option<File> {
+pub(super) fn lock_leaf(dir: &Path) -> Option<File> {
     let directory = OFlags::DIRECTORY | OFlags::NOFOLLOW;
     let file = OpenOptions::new()
         .read(true)
@@ -672,7 +686,7 @@ fn pread<'buffer>(file: &File, buffer: &'buffer mut Vec<u8>) -> io::Result<&'buf
 }
 
 /// The processes in exactly this cgroup, in our PID namespace; 0 is one that has no number in it.
-fn processes_of(dir: &Path) -> io::Result<Vec<Tgid>> {
+pub(super) fn processes_of(dir: &Path) -> io::Result<Vec<Tgid>> {
     let text = fs::read_to_string(dir.join(PROCS))?;
     Ok(text
         .lines()
@@ -738,7 +752,7 @@ fn remove_tree(dir: &Path, refuge: &Path) -> Result<Vec<Tgid>, Problem> {
 }
 
 /// Moves every process of `from` to `to`.
-fn move_processes(from: &Path, to: &Path, moved: &mut Vec<Tgid>) -> io::Result<()> {
+pub(super) fn move_processes(from: &Path, to: &Path, moved: &mut Vec<Tgid>) -> io::Result<()> {
     for _ in 0..MOVE_ROUNDS {
         let processes = match processes_of(from) {
             Ok(processes) if processes.is_empty() => return Ok(()),
@@ -797,6 +811,7 @@ mod tests {
         let id = Ok(lock.metadata().unwrap().ino());
         let ownership = Ownership::Fresh {
             _lock: lock,
+            room: None,
             _scope: None,
         };
         Leaf::open(&hierarchy(version, root), &dir, id, ownership)

@@ -4,6 +4,7 @@
 
 mod hierarchy;
 mod leaf;
+mod room;
 mod scope;
 mod v1;
 mod v2;
