@@ -92,19 +92,19 @@ pub struct RunArgs {
     #[arg(long, value_name = "SIZE")]
     pub budget: Option<ByteSize>,
     /// Run the build in a container of this image, with this folder as its working directory
-    #[arg(long, value_name = "REF")]
+    #[arg(long, value_name = "REF", group = "contained")]
     pub image: Option<String>,
     /// As `--image node:24-bookworm`
-    #[arg(long, conflicts_with = "image")]
+    #[arg(long, group = "contained")]
     pub container: bool,
     /// What runs the container [default: docker where it is installed, else podman]
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, requires = "contained")]
     pub runtime: Option<RuntimeArg>,
     /// What build-mem may do in the container; the build there may do what it always may
-    #[arg(long, value_enum, default_value_t = ContainerPrivileges::Least)]
+    #[arg(long, value_enum, requires = "contained", default_value_t = ContainerPrivileges::Least)]
     pub container_privileges: ContainerPrivileges,
     /// We are what `--image` has started in the container, for this user: UID:GID[,GID…]
-    #[arg(long, hide = true, value_name = "IDS")]
+    #[arg(long, hide = true, value_name = "IDS", requires = "contained")]
     pub inside: Option<Credentials>,
     /// Run the build as this user [default: whoever called sudo, else the current user]
     #[arg(long, value_name = "NAME")]

@@ -29,8 +29,6 @@ pub fn image(args: &RunArgs) -> Option<&str> {
 ///
 /// When it cannot be executed, or would not find what is asked for.
 pub fn run(args: &RunArgs, image: &str, environment: &Environment) -> Result<Infallible, Problem> {
-    let path = environment.get(OsStr::new("PATH"));
-    let (runtime, program) = find(args.runtime, path.map(OsString::as_os_str))?;
     for (option, path) in [
         ("--out-dir", Some(args.out_dir.as_path())),
         ("--config", args.config.as_deref()),
@@ -44,6 +42,8 @@ pub fn run(args: &RunArgs, image: &str, environment: &Environment) -> Result<Inf
             .help("give a path inside of this folder, from here"));
         }
     }
+    let path = environment.get(OsStr::new("PATH"));
+    let (runtime, program) = find(args.runtime, path.map(OsString::as_os_str))?;
     if args.tracker == TrackerArg::Ebpf && !runtime.is_within_reach(environment) {
         elevate::through_sudo(environment, !args.quiet && !args.json_only)?;
     }

@@ -211,20 +211,26 @@ fn lines_of(console: ChildStdout) -> mpsc::Receiver<String> {
 #[derive(Default)]
 struct Reader {
     suite: String,
+    /// The test whose verdict is still to come, on a line of its own.
+    begun: String,
     outcome: Outcome,
 }
 
 impl Reader {
     /// Takes in a line; gives what is worth showing.
     fn line(&mut self, line: &str) -> Option<String> {
-        let Self { suite, outcome } = self;
+        let Self {
+            suite,
+            begun,
+            outcome,
+        } = self;
         if let Some(release) = line.strip_prefix("vm: kernel ") {
             outcome.release = Some(release.to_owned());
         } else if let Some(name) = line.strip_prefix("vm: suite ") {
             name.clone_into(suite);
         } else if line == "vm: end" {
             outcome.complete = true;
-        } else if let Some((name, verdict)) = test_of(line) {
+        } else if let Some((name, verdict)) = test_of(line, begun) {
             let check = match name.split_once("::") {
                 Some((module, _)) => format!("{suite}: {module}"),
                 None => suite.clone(),
@@ -232,10 +238,18 @@ impl Reader {
             let check = outcome.checks.entry(check).or_default();
             if verdict == "ok" {
                 check.passed += 1;
-            } else {
-                check.failed.push(name.to_owned());
-                return Some(format!("  {suite}: {name}: {verdict}"));
+                begun.clear();
+                return None;
             }
+            let told = format!("  {suite}: {name}: {verdict}");
+            check.failed.push(name.to_owned());
+            begun.clear();
+            return Some(told);
+        } else if let Some((name, _)) = line
+            .strip_prefix("test ")
+            .and_then(|rest| rest.split_once(" ... "))
+        {
+            name.clone_into(begun);
         } else if line.starts_with("test result: ") {
             // The line of a test can be torn by what the kernel writes meanwhile; this one counts then.
             if line.starts_with("test result: FAILED")
@@ -250,11 +264,15 @@ impl Reader {
     }
 }
 
-/// `test NAME ... VERDICT` of Rust's test runner. Something may stand between the dots and the verdict: what was
-/// written to the console meanwhile.
-fn test_of(line: &str) -> Option<(&str, &str)> {
+/// `test NAME ... VERDICT` of Rust's test runner. Between the dots and the verdict something may stand that was written to
+/// the console meanwhile; with a line break in it, the verdict is alone on the next line.
+fn test_of<'a>(line: &'a str, begun: &'a str) -> Option<(&'a str, &'a str)> {
+    const VERDICTS: [&str; 2] = ["ok", "FAILED"];
+    if VERDICTS.contains(&line) && !begun.is_empty() {
+        return Some((begun, line));
+    }
     let (name, rest) = line.strip_prefix("test ")?.split_once(" ... ")?;
-    let verdict = ["ok", "FAILED"]
+    let verdict = VERDICTS
         .into_iter()
         .find(|verdict| rest.ends_with(verdict))?;
     Some((name, verdict))
@@ -273,7 +291,9 @@ mod tests {
             "running 3 tests",
             "test memory::a_file ... ok",
             "test memory::b_file ... [   12.3] a message of the kernel FAILED",
-            "test exits::c ... ok",
+            "test exits::c ... [   12.4] a whole line of the kernel's",
+            "ok",
+            "ok",
             "test result: FAILED. 2 passed; 1 failed; 0 ignored",
         ] {
             reader.line(line);

@@ -1,6 +1,7 @@
 //! A whole Debian host: systemd as its first process, docker and podman, and an image for them.
 
-use std::fs;
+use std::fs::{self, File};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -77,8 +78,9 @@ fn installed(folder: &Path) -> anyhow::Result<PathBuf> {
             .args(["--variant=minbase", SUITE])
             .arg(&unfinished)
             .arg(mirror()?)
-            .stdout(fs::File::create(folder.join("debootstrap.log"))?),
+            .stdout(File::create(folder.join("debootstrap.log"))?),
     )?;
+    let log = File::create(folder.join("apt.log"))?;
     execute(
         Command::new("chroot")
             .arg(&unfinished)
@@ -91,18 +93,20 @@ fn installed(folder: &Path) -> anyhow::Result<PathBuf> {
             ])
             .args(PACKAGES)
             .env("DEBIAN_FRONTEND", "noninteractive")
-            .stdout(fs::File::create(folder.join("apt.log"))?),
+            // Packages that are installed where nothing runs have much to say.
+            .stderr(log.try_clone()?)
+            .stdout(log),
     )?;
     let units = unfinished.join("etc/systemd/system");
     for unit in MASKED {
         let place = units.join(unit);
         let _ = fs::remove_file(&place);
-        std::os::unix::fs::symlink("/dev/null", place)?;
+        symlink("/dev/null", place)?;
     }
     let wanted = units.join("multi-user.target.wants");
     fs::create_dir_all(&wanted)?;
     fs::write(units.join("tests.service"), include_str!("tests.service"))?;
-    std::os::unix::fs::symlink("../tests.service", wanted.join("tests.service"))?;
+    symlink("../tests.service", wanted.join("tests.service"))?;
     // Nothing here has a network.
     fs::create_dir_all(unfinished.join("etc/containers"))?;
     fs::write(
