@@ -165,11 +165,11 @@ fn a_user_with_a_delegated_cgroup_has_a_headline_without_root() {
     let project = project();
     let ran = Running::start(
         Command::new("systemd-run")
-            .args(["--scope", "--quiet", "--property=Delegate=yes"])
+            .args(["--quiet", "--wait", "--pipe", "--property=Delegate=yes"])
+            .arg(format!("--working-directory={}", project.dir().display()))
             .args([format!("--uid={USER}"), format!("--gid={USER}")])
             .args([BUILD_MEM, "run", "--tracker", "proc", "--label", "x", "--"])
-            .args(["sh", "-c", "./workload hold 80 1000; exit $?"])
-            .current_dir(project.dir()),
+            .args(["sh", "-c", "./workload hold 80 1000; exit $?"]),
     )
     .end();
     assert_eq!(ran.code(), 0, "{}", ran.stderr());
