@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::event::{Event, EventKind};
 use crate::ids::ProcessId;
 use crate::stage_rule::StageRule;
-use crate::stages::{InvalidRule, Stages};
+use crate::stages::{InvalidRules, Stages};
 use crate::tree::{Process, ProcessTree};
 use crate::units::BootTime;
 
@@ -30,7 +30,7 @@ pub struct Search {
 
 impl StageSearch {
     /// A search, unless there are rules.
-    pub fn new(rules: &[StageRule]) -> Result<Self, InvalidRule> {
+    pub fn new(rules: &[StageRule]) -> Result<Self, InvalidRules> {
         if !rules.is_empty() {
             return Stages::from_rules(rules).map(Self::Given);
         }

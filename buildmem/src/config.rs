@@ -9,7 +9,7 @@ use toml::Spanned;
 
 use crate::problem::Problem;
 use crate::stage_rule::StageRule;
-use crate::stages::{self, OTHER};
+use crate::stages::{self, MOST_RULES, OTHER};
 
 /// The name of the config file in the project's folder.
 pub const FILE_NAME: &str = "build-mem.toml";
@@ -113,6 +113,10 @@ impl Config {
 }
 
 fn rules(source: &Source<'_>, tables: Vec<StageTable>) -> Result<Vec<StageRule>, Problem> {
+    if let Some(first_too_many) = tables.get(MOST_RULES) {
+        let why = format!("there are more than {MOST_RULES} stages");
+        return Err(source.problem(Some(&first_too_many.name.span()), &why));
+    }
     let mut rules: Vec<StageRule> = Vec::with_capacity(tables.len());
     for StageTable { name, matches } in tables {
         let refuse_name = |why: &str| Err(source.problem(Some(&name.span()), why));
@@ -135,7 +139,7 @@ fn rules(source: &Source<'_>, tables: Vec<StageTable>) -> Result<Vec<StageRule>,
         if matches.get_ref().is_empty() {
             return refuse_match("an empty expression matches every process");
         }
-        if let Err(error) = stages::compile(matches.get_ref()) {
+        if let Err(error) = stages::compile([matches.get_ref().as_str()]) {
             return refuse_match(&format!(
                 "`{}` is not a regular expression: {}",
                 matches.get_ref(),
@@ -146,6 +150,10 @@ fn rules(source: &Source<'_>, tables: Vec<StageTable>) -> Result<Vec<StageRule>,
             name: name.into_inner(),
             pattern: matches.into_inner(),
         });
+    }
+    if let Err(error) = stages::compile(rules.iter().map(|rule| rule.pattern.as_str())) {
+        let why = format!("the expressions of all stages: {}", reason(&error));
+        return Err(source.problem(None, &why));
     }
     Ok(rules)
 }
@@ -590,6 +598,19 @@ mod tests {
     const WITH_SCRIPT: Option<&str> = Some(r#"{"scripts": {"build": "tsc"}}"#);
 
     #[test]
+    fn rules_are_bounded_in_number_and_in_all() {
+        let config = |count: usize, pattern: &str| {
+            let stage = |i| format!("[[stage]]\nname = 's{i}'\nmatch = '{pattern}'\n");
+            (0..count).map(stage).collect::<String>()
+        };
+        assert_eq!(parse(&config(200, "a")).unwrap().stages.len(), 200);
+        let told = |text: &str| parse(text).unwrap_err().cause.unwrap();
+        assert!(told(&config(201, "a")).contains("line 602, column 8"));
+        let each_is_good = config(60, "[a-z]{900}");
+        assert!(told(&each_is_good).contains("more than 1024 KiB"));
+    }
+
+    #[test]
     fn every_template_is_a_config_with_the_projects_command() {
         let command = |files: &[&str], package_json: Option<&str>| {
             let facts = ProjectFacts {
@@ -709,7 +730,7 @@ mod tests {
             };
             let config = parse(&template(&facts)).unwrap();
             let rule = config.stages.into_iter().find(|rule| {
-                stages::compile(&rule.pattern)
+                stages::compile([rule.pattern.as_str()])
                     .unwrap()
                     .is_match(command_line)
             });

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use buildmem::cli::{Cli, Command};
 use buildmem::commands::{doctor, generate, init, list, report, run, stage};
 use buildmem::exit_code;
+use buildmem::export::visible;
 use buildmem::launch::privileges;
 use buildmem::problem::Problem;
 use clap::Parser as _;
@@ -56,9 +57,10 @@ fn print(problem: &Problem) {
         help,
         kind: _,
     } = problem;
-    let mut text = format!("error: {what}\n");
-    text.extend(cause.iter().map(|cause| format!("cause: {cause}\n")));
-    text.extend(help.iter().map(|help| format!(" help: {help}\n")));
+    // Names and lines of files are in it, of which a terminal must obey none.
+    let mut text = format!("error: {}\n", visible(what));
+    text.extend((cause.iter()).map(|cause| format!("cause: {}\n", visible(cause))));
+    text.extend((help.iter()).map(|help| format!(" help: {}\n", visible(help))));
     // The exit code tells it, too, where stderr takes nothing.
     let _ = io::stderr().write_all(text.as_bytes());
 }

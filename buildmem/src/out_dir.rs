@@ -1,34 +1,27 @@
 //! The output folder of a project, and the files of a run in it. build-mem starts as root in a folder that
-//! others write, so nothing here follows a symbolic link, and everything made belongs to the invoking user.
+//! others write, so nothing here follows a symbolic link, and everything is made with the rights of the invoking user.
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FlockOperation, Gid, Mode, OFlags, Uid, flock};
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, flock};
 use rustix::io::Errno;
 
+use crate::launch::credentials::Invoker;
 use crate::problem::Problem;
 
 /// The longest label, so that every file name fits the file system's 255 bytes.
 const LONGEST_LABEL: usize = 100;
-
-/// Whose files they become: user and group ids.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Owner {
-    /// User id.
-    pub uid: u32,
-    /// Group id.
-    pub gid: u32,
-}
 
 /// An open output folder.
 #[derive(Debug)]
 pub struct OutDir {
     dir: OwnedFd,
     path: PathBuf,
-    owner: Option<Owner>,
+    /// Who changes it; absent for reading only.
+    writer: Option<Invoker>,
 }
 
 /// The kinds of files of a run.
@@ -77,8 +70,9 @@ pub fn check_label(label: &str) -> Result<(), Problem> {
 }
 
 impl OutDir {
-    /// Opens the folder, making it where it is missing, for a run. What is made in it will belong to `owner`.
-    pub fn create(path: &Path, owner: Option<Owner>) -> Result<Self, Problem> {
+    /// Opens the folder, making it where it is missing, for a run. All that is done in it is done as `writer`: whoever
+    /// else writes around here cannot have root make, replace or give away a file.
+    pub fn create(path: &Path, writer: &Invoker) -> Result<Self, Problem> {
         let cannot = |what: &str, error: io::Error| {
             Problem::new(format!(
                 "cannot {what} the output folder `{}`",
@@ -87,19 +81,17 @@ impl OutDir {
             .because(error)
             .help("choose another one with `--out-dir`")
         };
-        let made = match rustix::fs::mkdir(path, Mode::from_raw_mode(0o755)) {
-            Ok(()) => true,
-            Err(Errno::EXIST) => false,
-            Err(errno) => return Err(cannot("make", errno.into())),
-        };
-        let dir = open_dir(path).map_err(|error| cannot("open", error))?;
-        if made {
-            own(&dir, owner).map_err(|error| cannot("hand over", error))?;
-        }
+        let dir = writer.act_as(|| {
+            match rustix::fs::mkdir(path, Mode::from_raw_mode(0o755)) {
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(errno) => return Err(cannot("make", errno.into())),
+            }
+            open_dir(path).map_err(|error| cannot("open", error))
+        })?;
         let out_dir = Self {
             dir,
             path: path.to_owned(),
-            owner,
+            writer: Some(writer.clone()),
         };
         out_dir
             .ignore_in_git()
@@ -117,7 +109,7 @@ impl OutDir {
         Ok(Self {
             dir,
             path: path.to_owned(),
-            owner: None,
+            writer: None,
         })
     }
 
@@ -156,15 +148,24 @@ impl OutDir {
         for file in RunFile::ALL.into_iter().filter(|_| replace) {
             match self.rename(&file.name(label), &set_aside_name(file, label)) {
                 Ok(()) => run.set_aside.push(file),
-                Err(Errno::NOENT) => {}
-                Err(errno) => return Err(errno.into()),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
             }
         }
         Ok(run)
     }
 
-    fn rename(&self, from: &str, to: &str) -> Result<(), Errno> {
-        rustix::fs::renameat(&self.dir, from, &self.dir, to)
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.as_writer(|| Ok(rustix::fs::renameat(&self.dir, from, &self.dir, to)?))
+    }
+
+    fn as_writer<T: Send>(&self, work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+        match &self.writer {
+            Some(writer) => writer
+                .act_as(|| Ok(work()))
+                .unwrap_or_else(|problem| Err(io::Error::other(problem))),
+            None => work(),
+        }
     }
 
     /// Removes one file of a run, if it is there.
@@ -173,10 +174,12 @@ impl OutDir {
     }
 
     fn unlink(&self, name: &str) -> io::Result<()> {
-        match rustix::fs::unlinkat(&self.dir, name, AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT) => Ok(()),
-            Err(errno) => Err(errno.into()),
-        }
+        self.as_writer(
+            || match rustix::fs::unlinkat(&self.dir, name, AtFlags::empty()) {
+                Ok(()) | Err(Errno::NOENT) => Ok(()),
+                Err(errno) => Err(errno.into()),
+            },
+        )
     }
 
     /// Makes a new file of a run. Fails where the name is taken.
@@ -227,9 +230,8 @@ impl OutDir {
     fn create_new(&self, name: &str) -> io::Result<File> {
         let flags =
             OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = rustix::fs::openat(&self.dir, name, flags, Mode::from_raw_mode(0o644))?;
-        own(&file, self.owner)?;
-        Ok(file.into())
+        let mode = Mode::from_raw_mode(0o644);
+        self.as_writer(|| Ok(rustix::fs::openat(&self.dir, name, flags, mode)?.into()))
     }
 }
 
@@ -286,22 +288,16 @@ fn open_dir(path: &Path) -> io::Result<OwnedFd> {
     Ok(rustix::fs::open(path, flags, Mode::empty())?)
 }
 
-fn own(file: impl AsFd, owner: Option<Owner>) -> io::Result<()> {
-    match owner {
-        Some(Owner { uid, gid }) => Ok(rustix::fs::fchown(
-            file,
-            Some(Uid::from_raw(uid)),
-            Some(Gid::from_raw(gid)),
-        )?),
-        None => Ok(()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
     use std::io::{Read, Write};
 
     use super::*;
+
+    fn create(path: &Path) -> Result<OutDir, Problem> {
+        OutDir::create(path, &Invoker::resolve(None, &HashMap::new()).unwrap())
+    }
 
     #[test]
     fn a_label_cannot_leave_the_folder() {
@@ -329,7 +325,7 @@ mod tests {
     fn a_run_is_never_overwritten_and_found_again() {
         let temp = tempfile::tempdir().unwrap();
         let path = temp.path().join("out");
-        let out = OutDir::create(&path, None).unwrap();
+        let out = create(&path).unwrap();
         assert!(!out.has("a"));
         out.create_file(RunFile::Recording, "a")
             .unwrap()
@@ -358,7 +354,7 @@ mod tests {
     #[test]
     fn a_run_that_does_not_start_leaves_the_one_whose_label_it_took() {
         let temp = tempfile::tempdir().unwrap();
-        let out = OutDir::create(temp.path(), None).unwrap();
+        let out = create(temp.path()).unwrap();
         let content = || std::fs::read_to_string(temp.path().join("recording-a.jsonl")).unwrap();
         let names = || {
             let mut names: Vec<_> = std::fs::read_dir(temp.path())
@@ -401,10 +397,10 @@ mod tests {
         let (real, link) = (temp.path().join("real"), temp.path().join("link"));
         std::fs::create_dir(&real).unwrap();
         std::os::unix::fs::symlink(&real, &link).unwrap();
-        assert!(OutDir::create(&link, None).is_err());
+        assert!(create(&link).is_err());
         let victim = temp.path().join("victim");
         std::fs::write(&victim, "precious").unwrap();
-        let out = OutDir::create(&real, None).unwrap();
+        let out = create(&real).unwrap();
         std::os::unix::fs::symlink(&victim, real.join("build-a.log")).unwrap();
         assert!(out.create_file(RunFile::Log, "a").is_err());
         assert_eq!(std::fs::read_to_string(&victim).unwrap(), "precious");

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use regex::{Regex, RegexBuilder};
+use regex::{RegexSet, RegexSetBuilder};
 
 use crate::command_line::CommandLine;
 use crate::ids::ProcessId;
@@ -15,17 +15,28 @@ use crate::stage_rule::StageRule;
 /// What processes in no stage are shown under.
 pub const OTHER: &str = "(other)";
 
-/// Most memory, in bytes, that one rule's compiled expression may take.
+/// Most rules of a config.
+pub const MOST_RULES: usize = 200;
+
+/// Most memory, in bytes, that the compiled expressions of all rules may take together. It bounds the time that a
+/// command line takes, too: no longer than this times its length.
 const REGEX_SIZE_LIMIT: usize = 1 << 20;
 
-/// Why a rule cannot be used.
+/// Most stages that are told apart.
+const MOST_STAGES: usize = 1000;
+
+/// The stage of all marks after so many.
+const MORE_MARKS: &str = "(more marks)";
+
+/// Why rules cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("the stage `{name}` has no valid `match`: {cause}")]
-pub struct InvalidRule {
-    /// The stage.
-    pub name: String,
-    /// What is wrong with its expression.
-    pub cause: regex::Error,
+pub enum InvalidRules {
+    /// More than [`MOST_RULES`].
+    #[error("there are more than {MOST_RULES} stages")]
+    TooMany,
+    /// One of the expressions is none, or they are too large together.
+    #[error("the `match` of the stages cannot be used: {0}")]
+    Invalid(regex::Error),
 }
 
 /// A stage: its place in [`Stages::names`].
@@ -61,8 +72,9 @@ impl StageOf {
 #[derive(Debug)]
 pub struct Stages {
     names: Vec<String>,
-    /// By precedence, highest first.
-    rules: Vec<(StageId, Regex)>,
+    /// By precedence, highest first: the stages of `expressions`.
+    rules: Vec<StageId>,
+    expressions: Option<RegexSet>,
     automatic: BTreeMap<ProcessId, StageId>,
     /// The stages that came by marks, in the order of their first appearance.
     marks: Vec<StageId>,
@@ -70,16 +82,16 @@ pub struct Stages {
 
 impl Stages {
     /// With these rules, highest precedence first.
-    pub fn from_rules(rules: &[StageRule]) -> Result<Self, InvalidRule> {
-        let mut stages = Self::none();
-        for StageRule { name, pattern } in rules {
-            let regex = compile(pattern).map_err(|cause| InvalidRule {
-                name: name.clone(),
-                cause,
-            })?;
-            let id = stages.intern(name);
-            stages.rules.push((id, regex));
+    pub fn from_rules(rules: &[StageRule]) -> Result<Self, InvalidRules> {
+        if rules.len() > MOST_RULES {
+            return Err(InvalidRules::TooMany);
         }
+        let mut stages = Self::none();
+        if !rules.is_empty() {
+            let patterns = rules.iter().map(|rule| rule.pattern.as_str());
+            stages.expressions = Some(compile(patterns).map_err(InvalidRules::Invalid)?);
+        }
+        stages.rules = rules.iter().map(|rule| stages.intern(&rule.name)).collect();
         Ok(stages)
     }
 
@@ -88,6 +100,7 @@ impl Stages {
         Self {
             names: Vec::new(),
             rules: Vec::new(),
+            expressions: None,
             automatic: BTreeMap::new(),
             marks: Vec::new(),
         }
@@ -154,15 +167,8 @@ impl Stages {
     }
 
     fn by_rule(&self, argv: &CommandLine) -> Option<StageId> {
-        if self.rules.is_empty() {
-            return None;
-        }
-        let line = argv.joined();
-        let mut matching = self
-            .rules
-            .iter()
-            .filter(|(_, regex)| regex.is_match(&line))
-            .map(|(id, _)| *id);
+        let matches = self.expressions.as_ref()?.matches(&argv.joined());
+        let mut matching = matches.iter().map(|rule| self.rules[rule]);
         let first = matching.next()?;
         // The script of `sh -c "a && b && c"` names every stage of a chain; it is none of them.
         let names_a_chain = runs_script(argv) && matching.any(|id| id != first);
@@ -170,7 +176,12 @@ impl Stages {
     }
 
     fn mark(&mut self, name: &str) -> StageId {
-        let id = self.intern(name);
+        let is_known = self.names.iter().any(|known| known == name);
+        let id = if is_known || self.names.len() < MOST_STAGES {
+            self.intern(name)
+        } else {
+            self.intern(MORE_MARKS)
+        };
         if !self.marks.contains(&id) {
             self.marks.push(id);
         }
@@ -183,15 +194,14 @@ impl Stages {
             self.names.push(name.to_owned());
             self.names.len() - 1
         });
-        // More stages than that share the last id: a config is refused long before, and a build that marks
-        // 65,535 different stages has no use for a table of them.
+        // There are never so many: MOST_STAGES.
         StageId(u16::try_from(index).unwrap_or(u16::MAX))
     }
 }
 
-/// Compiles a rule's expression within a memory limit; the `regex` crate matches in linear time.
-pub fn compile(pattern: &str) -> Result<Regex, regex::Error> {
-    RegexBuilder::new(pattern)
+/// Compiles the expressions of rules within a memory limit; the `regex` crate matches in linear time.
+pub fn compile<'a>(patterns: impl IntoIterator<Item = &'a str>) -> Result<RegexSet, regex::Error> {
+    RegexSetBuilder::new(patterns)
         .size_limit(REGEX_SIZE_LIMIT)
         .build()
 }
@@ -325,6 +335,23 @@ mod tests {
         assert_eq!(stage_of(&mut stages, &["next", "build"], child), "docs");
         let docs = marked.stage().unwrap();
         assert_eq!(stages.rank(docs), 0);
+    }
+
+    #[test]
+    fn marks_without_number_share_a_stage() {
+        let mut stages = rules();
+        for i in 0..5000 {
+            let name = format!("s{i}");
+            let args = ["build-mem", "stage", &name, "--", "true"];
+            stages.at_exec(StageOf::default(), &CommandLine::from_args(args));
+        }
+        assert_eq!(stages.names().len(), MOST_STAGES + 1);
+        let mut stage = |name| {
+            let args = ["build-mem", "stage", name, "--", "true"];
+            stage_of(&mut stages, &args, StageOf::default())
+        };
+        assert_eq!(stage("s7"), "s7");
+        assert_eq!(stage("s4999"), "(more marks)");
     }
 
     #[test]

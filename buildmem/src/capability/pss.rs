@@ -102,8 +102,11 @@ impl Drop for WaitingChild {
 }
 
 fn pss_of_child(reader: &mut ProcReader, user: Option<u32>) -> Result<(), Refusal> {
-    let mut command = Command::new("cat");
+    // Not a name to look up: this may run as root, with somebody else's PATH.
+    let mut command = Command::new("/bin/sh");
     command
+        .args(["-c", "read -r line"])
+        .env_clear()
         .current_dir("/")
         .stdin(Stdio::piped())
         .stdout(Stdio::null())

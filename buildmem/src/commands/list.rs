@@ -4,6 +4,7 @@ use std::io::{self, Write as _};
 
 use crate::cli::ListArgs;
 use crate::commands::replay::replay;
+use crate::export::visible;
 use crate::out_dir::{OutDir, RunFile};
 use crate::problem::Problem;
 use crate::report::Report;
@@ -47,7 +48,7 @@ pub fn run(args: &ListArgs) -> Result<u8, Problem> {
             },
             Err(error) => error.to_string(),
         };
-        lines.push(format!("{label:widest$}  {line}"));
+        lines.push(visible(&format!("{label:widest$}  {line}")));
     }
     match writeln!(io::stdout(), "{}", lines.join("\n")) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(0),

@@ -34,7 +34,7 @@ use crate::observe::host::{self, HostFacts, boot_time_now};
 use crate::observe::proc::ProcReader;
 use crate::observe::sampler::Sampler;
 use crate::observe::tracker::Tracker;
-use crate::out_dir::{OutDir, Owner, RunFile, check_label};
+use crate::out_dir::{OutDir, RunFile, check_label};
 use crate::problem::Problem;
 use crate::recorder::{Recorded, Recorder};
 use crate::recording::{FORMAT, Header};
@@ -143,7 +143,7 @@ impl Plan {
         host: HostFacts,
     ) -> Result<Self, Problem> {
         let project = invoker.act_as(|| project::load(args.config.as_deref()))?;
-        let command = project.command(args)?;
+        let command = invoker.act_as(|| project.command(args))?;
         let label = match &args.label {
             Some(label) => label.clone(),
             None => jiff::Timestamp::now()
@@ -394,18 +394,14 @@ fn clear_plan(args: &RunArgs, plan: &Plan) -> Result<Option<clear::ClearPlan>, P
         return Ok(None);
     }
     let paths: Vec<PathBuf> = paths.iter().map(PathBuf::from).collect();
+    // Not by its path, at which by now something else may be.
     plan.invoker
-        .act_as(|| clear::check(&plan.project.folder, &paths))
+        .act_as(|| clear::check(Path::new("."), &paths))
         .map(Some)
 }
 
 fn open_out_dir(args: &RunArgs, plan: &Plan) -> Result<OutDir, Problem> {
-    let credentials = &plan.invoker.credentials;
-    let owner = credentials.differ_from_ours().then(|| Owner {
-        uid: credentials.uid.as_raw(),
-        gid: credentials.gid.as_raw(),
-    });
-    let out_dir = OutDir::create(&args.out_dir, owner)?;
+    let out_dir = OutDir::create(&args.out_dir, &plan.invoker)?;
     if out_dir.has(&plan.label) && !args.force {
         return Err(Problem::new(format!("there is a run `{}` already", plan.label)).help(format!(
             "choose another `--label`, or replace it with `--force`; `build-mem report {}` shows it",

@@ -294,7 +294,7 @@ pub(super) fn width(text: &str) -> usize {
 
 /// The text with everything escaped that a terminal would obey and nobody would see: control characters, line
 /// breaks of all kinds, and what changes the direction of writing.
-pub(super) fn visible(text: &str) -> String {
+pub fn visible(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut marks = 0;
     for c in text.chars() {

@@ -9,6 +9,8 @@ mod layout;
 mod samples;
 pub mod text;
 
+pub use layout::visible;
+
 /// The forms of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {

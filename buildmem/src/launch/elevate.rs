@@ -5,6 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -70,7 +71,20 @@ pub fn find(program: &str, path: Option<&OsStr>) -> Option<PathBuf> {
         // A relative one is the project's, which others write.
         .filter(|folder| folder.is_absolute())
         .map(|folder| folder.join(program))
-        .find(|program| program.is_file())
+        .find(|program| program.is_file() && (!geteuid().is_root() || is_roots(program)))
+}
+
+/// Whether nobody but root, and who root has put into the file's group, decides what is at this path. sudo may be
+/// configured to keep the caller's PATH.
+fn is_roots(program: &Path) -> bool {
+    const OTHERS_WRITE: u32 = 0o002;
+    [Some(program), program.parent()]
+        .into_iter()
+        .flatten()
+        .all(|path| {
+            path.metadata()
+                .is_ok_and(|it| it.uid() == 0 && it.mode() & OTHERS_WRITE == 0)
+        })
 }
 
 fn asks_for_no_password(sudo: &Path) -> bool {
@@ -122,5 +136,28 @@ mod tests {
         assert_eq!(find("sudo", Some(&path)), Some(sudo));
         assert_eq!(find("sudo", Some(OsStr::new(".:/nonexistent"))), None);
         assert_eq!(find("sudo", None), None);
+    }
+
+    #[test]
+    #[ignore = "needs root: cargo xtask test"]
+    fn root_takes_no_program_that_others_can_replace() {
+        use std::os::unix::fs::{PermissionsExt as _, chown};
+
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("docker");
+        std::fs::write(&program, "").unwrap();
+        let found = || find("docker", Some(folder.path().as_os_str())).is_some();
+        assert!(found());
+        let mode = |path: &Path, mode| {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+        };
+        mode(&program, 0o777);
+        assert!(!found());
+        mode(&program, 0o755);
+        mode(folder.path(), 0o777);
+        assert!(!found());
+        mode(folder.path(), 0o755);
+        chown(&program, Some(54_321), None).unwrap();
+        assert!(!found());
     }
 }

@@ -22,6 +22,10 @@ const FORWARDED: [Signal; 4] = [
     Signal::SIGQUIT,
 ];
 
+/// Comes with a write beyond RLIMIT_FSIZE, and would end build-mem before it has told how the build ended. Blocked for
+/// good, it leaves the write with an error like others: setrlimit(2).
+const TOO_LARGE: Signal = Signal::SIGXFSZ;
+
 /// A signal that reached build-mem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ForwardedSignal {
@@ -84,7 +88,11 @@ impl SignalStream {
         // SAFETY: `SignalReader` owns its descriptor, never changes it, and closes it when dropped.
         let fd = unsafe { AsyncFd::register(SignalReader(signals)) }
             .map_err(|error| failed(error.into()))?;
-        set.thread_block().map_err(|errno| failed(errno.into()))?;
+        let mut blocked = set;
+        blocked.add(TOO_LARGE);
+        blocked
+            .thread_block()
+            .map_err(|errno| failed(errno.into()))?;
         Ok(Self { fd, inherited_mask })
     }
 
@@ -124,8 +132,10 @@ impl Drop for SignalStream {
     fn drop(&mut self) {
         // What came after the build's end must not end this process before it has told the result.
         while self.pending().is_some() {}
+        let mut mask = self.inherited_mask;
+        mask.add(TOO_LARGE);
         // The mask was valid when it was read, so this can't fail.
-        let _ = self.inherited_mask.thread_set_mask();
+        let _ = mask.thread_set_mask();
     }
 }
 
