@@ -69,8 +69,7 @@ impl Credentials {
     }
 
     /// Gives these credentials to the calling thread for good, and unless they are root's, takes its capabilities.
-    /// Only system calls, one each, in the order in which the right to make them is lost: this is for a forked child
-    /// too.
+    /// Only system calls, one each, in the order in which the right to make them is lost: this is for a forked child.
     pub(super) fn take_on(&self) -> Result<(), (CredentialStep, rustix::io::Errno)> {
         if self.differ_from_ours() {
             set_thread_groups(&self.groups).map_err(|errno| (CredentialStep::Groups, errno))?;
@@ -85,6 +84,19 @@ impl Credentials {
         // setresuid(2) from root has dropped all but the inheritable set, unless the caller's securebits say
         // otherwise; and whoever started us may have given us ambient ones: capabilities(7).
         privileges::give_up().map_err(|errno| (CredentialStep::Capabilities, errno))
+    }
+
+    /// Gives the calling thread what these credentials may do with files, and keeps root's real and saved ids: whoever
+    /// has these credentials, too, could else send SIGKILL to the thread, and end the process, kill(2).
+    fn take_on_for_files(&self) -> Result<(), (CredentialStep, rustix::io::Errno)> {
+        set_thread_groups(&self.groups).map_err(|errno| (CredentialStep::Groups, errno))?;
+        set_thread_res_gid(None, self.gid, None).map_err(|errno| (CredentialStep::Group, errno))?;
+        set_thread_res_uid(None, self.uid, None).map_err(|errno| (CredentialStep::User, errno))?;
+        if self.uid.is_root() {
+            return Ok(());
+        }
+        // The kernel has done so, unless securebits say otherwise: capabilities(7).
+        privileges::put_out_of_effect().map_err(|errno| (CredentialStep::Capabilities, errno))
     }
 }
 
@@ -183,7 +195,7 @@ impl Invoker {
 
     /// Runs `work` with this user's rights, so that it can reach and make only what the user can: in a thread
     /// of its own that takes on the credentials, since on Linux these belong to a thread. Where we are this
-    /// user already, it runs in this thread.
+    /// user already, it runs in this thread. It must execute nothing: its real and saved ids are still root's.
     pub fn act_as<T: Send>(
         &self,
         work: impl FnOnce() -> Result<T, Problem> + Send,
@@ -199,7 +211,7 @@ impl Invoker {
                 .name("as-user".to_owned())
                 .spawn_scoped(scope, || {
                     self.credentials
-                        .take_on()
+                        .take_on_for_files()
                         .map_err(|(step, errno)| failed(format!("{step:?}: {errno}")))?;
                     work()
                 })
@@ -757,6 +769,32 @@ mod tests {
         let made = someone()
             .act_as(|| tempfile::tempfile().map_err(|error| Problem::new("denied").because(error)));
         assert_eq!(fstat(made.unwrap()).unwrap().st_uid, 54_321);
+    }
+
+    #[test]
+    #[ignore = "needs root: cargo xtask test"]
+    fn who_has_the_users_id_cannot_end_us_while_we_act_as_the_user() {
+        let (tell, told) = std::sync::mpsc::channel();
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        thread::scope(|scope| {
+            scope.spawn(move || {
+                someone().act_as(move || {
+                    tell.send(rustix::thread::gettid().as_raw_nonzero())
+                        .unwrap();
+                    let _ = released.recv();
+                    Ok(())
+                })
+            });
+            let thread = told.recv().unwrap();
+            let mut kill = std::process::Command::new("/bin/sh");
+            kill.args(["-c", "kill -0 \"$1\"", "sh", &thread.to_string()]);
+            std::os::unix::process::CommandExt::uid(&mut kill, 54_321);
+            let killed = kill.output().unwrap();
+            drop(release);
+            assert!(!killed.status.success());
+            let said = String::from_utf8_lossy(&killed.stderr).to_lowercase();
+            assert!(said.contains("not permitted"), "{said}");
+        });
     }
 
     #[test]

@@ -10,7 +10,9 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::io::Errno;
-use rustix::process::{DumpableBehavior, dumpable_behavior, geteuid, set_dumpable_behavior};
+use rustix::process::{
+    DumpableBehavior, dumpable_behavior, geteuid, getuid, set_dumpable_behavior,
+};
 use rustix::thread::{
     CapabilitySet, CapabilitySets, capabilities, capability_is_in_bounding_set,
     clear_ambient_capability_set, no_new_privs, remove_capability_from_bounding_set,
@@ -38,8 +40,18 @@ static ARE_HELD_BACK: AtomicBool = AtomicBool::new(false);
 ///
 /// # Errors
 ///
-/// When the kernel does not let us, which only a security module can want.
+/// When the kernel does not let us, which only a security module can want; and in a set-user-ID program of root's:
+/// whoever may execute that would read, write and start with root's rights what only its options name.
 pub fn hold_back() -> Result<(), Problem> {
+    if geteuid().is_root() && !getuid().is_root() {
+        return Err(
+            Problem::new("build-mem does not run as a set-user-ID program")
+                .because("whoever may execute it could do all that root can")
+                .help(
+                    "give its file capabilities in its place: `build-mem doctor` shows the command",
+                ),
+        );
+    }
     let failed = |errno: Errno| {
         Problem::new("cannot hold the capabilities of build-mem back").because(errno)
     };
@@ -105,6 +117,11 @@ pub(super) fn give_up() -> Result<(), Errno> {
         inheritable: CapabilitySet::empty(),
     };
     set_capabilities(None, none)
+}
+
+/// Takes the capabilities of the calling thread out of effect, for as long as it does not ask for them again.
+pub(super) fn put_out_of_effect() -> Result<(), Errno> {
+    put_in_effect(capabilities(None)?, CapabilitySet::empty())
 }
 
 /// What a container's root has where nobody asked for more: the capabilities that docker and podman give by default,

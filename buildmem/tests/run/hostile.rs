@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
+use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -555,4 +556,40 @@ fn names_and_lines_of_files_do_not_reach_the_terminal_as_commands() {
         "{}",
         reported.stderr()
     );
+}
+
+#[test]
+#[ignore = "needs root: cargo xtask test"]
+fn a_set_user_id_build_mem_does_nothing() {
+    let folder = Folder::new();
+    let program = folder.project.path("build-mem");
+    fs::copy(crate::tool::BUILD_MEM, &program).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o4755)).unwrap();
+    let secret = folder.target();
+    let secret = secret.to_str().unwrap();
+    for arguments in [
+        &[
+            "run",
+            "--container",
+            "--inside",
+            "0:0",
+            "--",
+            "touch",
+            "made",
+        ] as &[_],
+        &["run", "--user", "root", "--", "touch", "made"],
+        &["report", secret],
+        &["init"],
+    ] {
+        let mut command = Command::new(&program);
+        command
+            .args(arguments)
+            .current_dir(folder.project.dir())
+            .uid(NOBODY);
+        let ran = Running::start(&mut command).end();
+        assert_eq!(ran.code(), 125, "{arguments:?}: {}", ran.stderr());
+        assert!(ran.stderr().contains("set-user-ID"), "{}", ran.stderr());
+    }
+    let names = fs::read_dir(folder.project.dir()).unwrap();
+    assert_eq!(names.count(), 1);
 }
