@@ -144,11 +144,11 @@ impl Place {
             .collect();
         let slices = names
             .iter()
-            .take_while(|name| name.ends_with(".slice"))
+            .take_while(|name| is_kind(name, "slice"))
             .count();
         let is_unit = |name: &&&str| {
             let name = **name;
-            name != "init.scope" && (name.ends_with(".service") || name.ends_with(SUFFIX))
+            name != "init.scope" && (is_kind(name, "service") || is_kind(name, "scope"))
         };
         Self {
             // Without a slice, systemd takes this one.
@@ -168,6 +168,11 @@ impl Place {
     fn slice_name(&self) -> &str {
         self.slice.rsplit('/').next().unwrap_or_default()
     }
+}
+
+/// Whether a unit's name says that it is of this kind.
+fn is_kind(name: &str, kind: &str) -> bool {
+    Path::new(name).extension().is_some_and(|end| end == kind)
 }
 
 /// Properties of a unit that bound what is in it, and the files that tell them, of cgroup-v2.rst.
