@@ -1,5 +1,7 @@
 //! What needs a whole host: systemd as its first process, docker and podman that may do everything, which `cargo xtask vm --kernel host` has.
 
+mod units;
+
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::process::Command;

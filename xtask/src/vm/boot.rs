@@ -134,14 +134,14 @@ impl Accelerator {
     }
 }
 
-/// Boots a kernel with the disk, of which `init` is executed first, and waits for its end. `tests` are names (or parts of names) of the tests to run;
-/// all when empty. The console is kept in `log`.
+/// Boots a kernel with the disk, and waits for its end. `arguments` say which of the disk's programs is executed first;
+/// `tests` are names (or parts of names) of the tests to run, all when empty. The console is kept in `log`.
 pub fn boot(
     accelerator: Accelerator,
     image: &Path,
     initramfs: &Path,
     disk: &Path,
-    init: &str,
+    arguments: &str,
     tests: &[String],
     log: &Path,
 ) -> anyhow::Result<Outcome> {
@@ -161,7 +161,7 @@ pub fn boot(
         .arg("-append")
         // Mitigations cost an emulated CPU much, and nothing here depends on them.
         .arg(format!(
-            "console=ttyS0 quiet panic=-1 mitigations=off vm.init={init} vm.slowness={} vm.tests={}",
+            "console=ttyS0 quiet panic=-1 mitigations=off {arguments} vm.slowness={} vm.tests={}",
             accelerator.slowness(),
             tests.join(",")
         ))

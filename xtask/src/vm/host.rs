@@ -41,6 +41,10 @@ const MASKED: [&str; 5] = [
 /// What the machine runs as its first process.
 pub const INIT: &str = "/sbin/init";
 
+/// What its kernel is told for systemd to have its own cgroups on v2, and the controllers, memory's too, on v1: systemd(1).
+pub const HYBRID: &str =
+    "systemd.unified_cgroup_hierarchy=0 systemd.legacy_systemd_cgroup_controller=0";
+
 /// Makes the folder that becomes its disk.
 pub fn root(binaries: &Binaries, kernel: &Kernel, scratch: &Path) -> anyhow::Result<PathBuf> {
     let root = installed(&scratch.join("host"))?;

@@ -20,15 +20,16 @@ use kernel::{Kernel, RELEASES};
 /// Options of `cargo xtask vm`.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Which kernel, such as `6.1`, or `host`: a whole host with systemd, docker and podman; may be repeated
+    /// Which kernel, such as `6.1`, or `host`: a whole host with systemd, docker and podman, or `hybrid`: that host with
+    /// cgroup v1 beside v2; may be repeated
     #[arg(long, default_value = "all")]
     kernel: Vec<String>,
     /// Run only the tests whose names contain one of these
     tests: Vec<String>,
 }
 
-/// The name of the whole host among the kernels.
-const HOST: &str = "host";
+/// The names of the whole host among the kernels, and what else its kernel is told.
+const HOSTS: [(&str, &str); 2] = [("host", ""), ("hybrid", host::HYBRID)];
 
 /// What this needs, and the Debian package that brings each.
 const TOOLS: [(&str, &str); 7] = [
@@ -47,10 +48,12 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let wanted = |version: &str| kernel.iter().any(|name| name == version || name == "all");
     for name in kernel {
         let known = RELEASES.iter().any(|release| release.version == name);
+        let is_host = HOSTS.iter().any(|(host, _)| host == name);
         ensure!(
-            known || name == "all" || name == HOST,
-            "there is no kernel `{name}`; there are {}, `{HOST}` and `all`",
-            RELEASES.map(|release| release.version).join(", ")
+            known || name == "all" || is_host,
+            "there is no kernel `{name}`; there are {}, {} and `all`",
+            RELEASES.map(|release| release.version).join(", "),
+            HOSTS.map(|(host, _)| format!("`{host}`")).join(", ")
         );
     }
     let missing: Vec<&str> = TOOLS
@@ -71,6 +74,19 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         tests,
     };
     let mut outcomes = Vec::new();
+    let hosts: Vec<_> = HOSTS.iter().filter(|(host, _)| wanted(host)).collect();
+    if !hosts.is_empty() {
+        let release = RELEASES
+            .iter()
+            .find(|release| release.version == host::KERNEL);
+        let release = release.context("the host's kernel is one of those")?;
+        let kernel = release.fetch(&scratch.join("kernels"))?;
+        let tree = host::root(&binaries, &kernel, &scratch)?;
+        for (name, more) in hosts {
+            let arguments = format!("vm.init={} {more}", host::INIT);
+            outcomes.push(machine.run(name, &kernel, &tree, &arguments)?);
+        }
+    }
     let mut tree = None;
     for release in RELEASES.iter().filter(|release| wanted(release.version)) {
         let kernel = release.fetch(&scratch.join("kernels"))?;
@@ -86,16 +102,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
             Some(tree) => tree,
             None => tree.insert(image::root(&binaries, &scratch)?),
         };
-        outcomes.push(machine.run(release.version, &kernel, tree, image::INIT)?);
-    }
-    if wanted(HOST) {
-        let release = RELEASES
-            .iter()
-            .find(|release| release.version == host::KERNEL);
-        let release = release.context("the host's kernel is one of those")?;
-        let kernel = release.fetch(&scratch.join("kernels"))?;
-        let tree = host::root(&binaries, &kernel, &scratch)?;
-        outcomes.push(machine.run(HOST, &kernel, &tree, host::INIT)?);
+        let arguments = format!("vm.init={}", image::INIT);
+        outcomes.push(machine.run(release.version, &kernel, tree, &arguments)?);
     }
     println!("\n{}", table(&outcomes));
     if outcomes.iter().all(Outcome::is_green) {
@@ -115,13 +123,13 @@ struct Machine<'a> {
 }
 
 impl Machine<'_> {
-    /// Boots a kernel with a disk of what is in `tree`.
+    /// Boots a kernel, which is told `arguments`, with a disk of what is in `tree`.
     fn run(
         &mut self,
         name: &str,
         kernel: &Kernel,
         tree: &Path,
-        init: &str,
+        arguments: &str,
     ) -> anyhow::Result<Outcome> {
         let Self {
             scratch,
@@ -144,7 +152,7 @@ impl Machine<'_> {
                 &kernel.image,
                 &initramfs,
                 &disk,
-                init,
+                arguments,
                 tests,
                 &log,
             )

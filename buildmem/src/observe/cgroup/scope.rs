@@ -15,11 +15,15 @@ use std::time::{Duration, Instant};
 use rustix::process::geteuid;
 
 use super::hierarchy::{Hierarchy, Version};
-use super::v2;
+use super::{number, v2};
 use crate::problem::Problem;
 
 /// Made by systemd where it is the first process: sd_booted(3).
 const BOOTED: &str = "/run/systemd/system";
+
+/// The name of our first process, which systemd gives itself. In a PID namespace of our own it is another one, though
+/// the host's systemd may be within reach: a process's number there is not what systemd takes it for.
+const FIRST: (&str, &str) = ("/proc/1/comm", "systemd");
 
 /// systemd's own client of D-Bus. It comes with systemd.
 const BUSCTL: &str = "/usr/bin/busctl";
@@ -45,18 +49,23 @@ impl Scope {
     /// Has systemd make one, with a cgroup whose children get the memory controller; absent where there is no systemd, or
     /// we may not ask it.
     ///
+    /// It is beside the unit in which we are, not in it: what bounds that unit bounds the scope too, and the scope is
+    /// stopped with it.
+    ///
     /// # Errors
     ///
     /// When systemd does not make it.
     pub(super) fn create(hierarchy: &Hierarchy, name: &str) -> Result<Option<Self>, Problem> {
-        if hierarchy.version != Version::V2 || !geteuid().is_root() || !Path::new(BOOTED).exists() {
+        if hierarchy.version != Version::V2 || !geteuid().is_root() || !is_first() {
             return Ok(None);
         }
         let unit = format!("{name}{SUFFIX}");
         let failed =
             |why: &dyn std::fmt::Display| Problem::new("systemd makes no scope").because(why);
         let mut keeper = Keeper::start().map_err(|error| failed(&error))?;
-        start_unit(&unit, slice_of(hierarchy), keeper.pid()).map_err(|why| failed(&why))?;
+        let place = Place::of(&hierarchy.own_path);
+        let bounds = bounds(&hierarchy.own_dir, place.depth);
+        start_unit(&unit, &place, &bounds, keeper.pid()).map_err(|why| failed(&why))?;
         let path = keeper.path_in(&unit).map_err(|error| failed(&error))?;
         let dir = hierarchy
             .directory_of(&path)
@@ -80,13 +89,13 @@ impl Scope {
 
     /// Those of all runs from this place, whether they live or not.
     pub(super) fn all(hierarchy: &Hierarchy, is_name: impl Fn(&str) -> bool) -> Vec<PathBuf> {
-        let slice = slice_of(hierarchy).map_or(Path::new("/"), |(path, _)| path);
+        let slice = Place::of(&hierarchy.own_path).slice;
         let is_ours = |entry: &fs::DirEntry| {
             let name = entry.file_name();
             let name = name.to_str().and_then(|name| name.strip_suffix(SUFFIX));
             name.is_some_and(&is_name)
         };
-        let dir = hierarchy.directory_of(&slice.to_string_lossy());
+        let dir = hierarchy.directory_of(&slice);
         let entries = dir.and_then(|dir| fs::read_dir(dir).ok());
         entries
             .into_iter()
@@ -109,26 +118,115 @@ impl Drop for Scope {
     }
 }
 
-/// The slice in which we are, as a path and by its name, so that what bounds us bounds the build, too.
-fn slice_of(hierarchy: &Hierarchy) -> Option<(&Path, &str)> {
-    Path::new(&hierarchy.own_path).ancestors().find_map(|path| {
-        let name = path.file_name()?.to_str()?;
-        let is_slice = path.extension().is_some_and(|kind| kind == "slice");
-        is_slice.then_some((path, name))
+/// Whether systemd is our first process.
+fn is_first() -> bool {
+    let (file, name) = FIRST;
+    Path::new(BOOTED).exists() && fs::read_to_string(file).is_ok_and(|text| text.trim() == name)
+}
+
+/// Where we are among systemd's units.
+#[derive(Debug, PartialEq, Eq)]
+struct Place {
+    /// The path of the slice in which our unit is. Of the system's own units only: those below `user@1000.service` are
+    /// named by another systemd, the user's.
+    slice: String,
+    /// Our unit: a service or a scope of the system's.
+    unit: Option<String>,
+    /// How many cgroups there are from our own up to the slice, without that.
+    depth: usize,
+}
+
+impl Place {
+    fn of(own_path: &str) -> Self {
+        let names: Vec<&str> = own_path
+            .split('/')
+            .filter(|name| !name.is_empty())
+            .collect();
+        let slices = names
+            .iter()
+            .take_while(|name| is_kind(name, "slice"))
+            .count();
+        let is_unit = |name: &&&str| {
+            let name = **name;
+            name != "init.scope" && (is_kind(name, "service") || is_kind(name, "scope"))
+        };
+        Self {
+            // Without a slice, systemd takes this one.
+            slice: match slices {
+                0 => "/system.slice".to_owned(),
+                _ => format!("/{}", names[..slices].join("/")),
+            },
+            unit: names
+                .get(slices)
+                .filter(is_unit)
+                .map(|name| (*name).to_owned()),
+            depth: names.len() - slices,
+        }
+    }
+
+    /// The slice as systemd names it: by the last part of its path.
+    fn slice_name(&self) -> &str {
+        self.slice.rsplit('/').next().unwrap_or_default()
+    }
+}
+
+/// Whether a unit's name says that it is of this kind.
+fn is_kind(name: &str, kind: &str) -> bool {
+    Path::new(name).extension().is_some_and(|end| end == kind)
+}
+
+/// Properties of a unit that bound what is in it, and the files that tell them, of cgroup-v2.rst.
+const BOUNDS: [(&str, &str); 4] = [
+    ("MemoryMax", "memory.max"),
+    ("MemoryHigh", "memory.high"),
+    ("MemorySwapMax", "memory.swap.max"),
+    ("TasksMax", "pids.max"),
+];
+
+/// What systemd takes for no bound.
+const INFINITY: u64 = u64::MAX;
+
+/// The narrowest of the bounds of the cgroup `own` and those above it, `depth` in all. Said of each, since systemd has
+/// defaults of its own for a scope, which are not those of the unit.
+fn bounds(own: &Path, depth: usize) -> [(&'static str, u64); BOUNDS.len()] {
+    BOUNDS.map(|(property, file)| {
+        let all = own.ancestors().take(depth);
+        let bound = all
+            // "max" is no number.
+            .filter_map(|dir| number(&fs::read(dir.join(file)).ok()?))
+            .min();
+        (property, bound.unwrap_or(INFINITY))
     })
 }
 
 /// Calls StartTransientUnit, org.freedesktop.systemd1(5).
-fn start_unit(unit: &str, slice: Option<(&Path, &str)>, keeper: u32) -> Result<(), String> {
+fn start_unit(
+    unit: &str,
+    place: &Place,
+    bounds: &[(&str, u64)],
+    keeper: u32,
+) -> Result<(), String> {
     let keeper = keeper.to_string();
+    let bounds: Vec<(&str, String)> = bounds
+        .iter()
+        .map(|(property, bound)| (*property, bound.to_string()))
+        .collect();
     let mut properties = vec![
         vec!["PIDs", "au", "1", &keeper],
         vec!["Delegate", "b", "true"],
         vec!["Description", "s", "A build that build-mem measures"],
         // Gone without a trace, however its processes end.
         vec!["CollectMode", "s", "inactive-or-failed"],
+        vec!["Slice", "s", place.slice_name()],
     ];
-    properties.extend(slice.map(|(_, name)| vec!["Slice", "s", name]));
+    properties.extend(
+        bounds
+            .iter()
+            .map(|(property, bound)| vec![*property, "t", bound]),
+    );
+    // Who stops the service, or ends the session, stops the build with it.
+    let unit_of_ours = place.unit.as_deref();
+    properties.extend(unit_of_ours.map(|name| vec!["PartOf", "as", "1", name]));
     let output = Command::new(BUSCTL)
         .args(["--system", "--timeout=5", "call"])
         .args(["org.freedesktop.systemd1", "/org/freedesktop/systemd1"])
@@ -156,9 +254,10 @@ struct Keeper(Child);
 
 impl Keeper {
     fn start() -> io::Result<Self> {
-        // Its stdin ends when we do. A Ctrl-C at the terminal is none of its business.
+        // Its stdin ends when we do. A Ctrl-C at the terminal is none of its business, nor is it when systemd stops the
+        // scope: without it systemd would take the leaf away before we have read what the build held.
         Command::new("/bin/sh")
-            .args(["-c", "read -r line"])
+            .args(["-c", "trap '' HUP INT TERM; read -r line"])
             .env_clear()
             .current_dir("/")
             .process_group(0)
@@ -202,35 +301,62 @@ impl Drop for Keeper {
 mod tests {
     use super::*;
 
-    fn hierarchy(own_path: &str) -> Hierarchy {
-        Hierarchy {
-            version: Version::V2,
-            id: 0,
-            mount_point: "/sys/fs/cgroup".into(),
-            mount_root: "/".to_owned(),
-            own_path: own_path.to_owned(),
-            own_dir: Path::new("/sys/fs/cgroup").join(own_path.trim_start_matches('/')),
+    #[test]
+    fn the_build_stays_in_our_slice_and_ends_with_our_unit() {
+        let place = |own: &str| {
+            let place = Place::of(own);
+            let name = place.slice_name().to_owned();
+            let Place { slice, unit, depth } = place;
+            format!("{slice} ({name}) {} {depth}", unit.unwrap_or_default())
+        };
+        for (own, expected) in [
+            (
+                "/user.slice/user-1000.slice/session-2.scope",
+                "/user.slice/user-1000.slice (user-1000.slice) session-2.scope 1",
+            ),
+            (
+                "/system.slice/ci.service",
+                "/system.slice (system.slice) ci.service 1",
+            ),
+            // A terminal of a desktop: its unit, and the slices below the user's systemd, are not the system's.
+            (
+                "/user.slice/user-1000.slice/user@1000.service/app.slice/app-terminal.slice/vte-1.scope",
+                "/user.slice/user-1000.slice (user-1000.slice) user@1000.service 4",
+            ),
+            (
+                "/system.slice/runner.service/jobs/7",
+                "/system.slice (system.slice) runner.service 3",
+            ),
+            ("/init.scope", "/system.slice (system.slice)  1"),
+            ("/", "/system.slice (system.slice)  0"),
+        ] {
+            assert_eq!(place(own), expected);
         }
     }
 
     #[test]
-    fn the_build_stays_in_our_slice() {
-        let slice = |own: &str| {
-            let hierarchy = hierarchy(own);
-            slice_of(&hierarchy).map(|(path, name)| (path.display().to_string(), name.to_owned()))
-        };
+    fn the_narrowest_bound_below_the_slice_is_taken() {
+        let root = tempfile::tempdir().unwrap();
+        let job = root.path().join("runner.service/jobs");
+        fs::create_dir_all(&job).unwrap();
+        for (dir, file, text) in [
+            (root.path(), "memory.max", "1\n"),
+            (job.parent().unwrap(), "memory.max", "4096000\n"),
+            (&job, "memory.max", "8192000\n"),
+            (&job, "memory.high", "max\n"),
+            (&job, "memory.swap.max", "0\n"),
+        ] {
+            fs::write(dir.join(file), text).unwrap();
+        }
         assert_eq!(
-            slice("/user.slice/user-1000.slice/session-2.scope"),
-            Some((
-                "/user.slice/user-1000.slice".to_owned(),
-                "user-1000.slice".to_owned()
-            ))
+            bounds(&job, 2),
+            [
+                ("MemoryMax", 4_096_000),
+                ("MemoryHigh", INFINITY),
+                ("MemorySwapMax", 0),
+                ("TasksMax", INFINITY)
+            ]
         );
-        assert_eq!(
-            slice("/system.slice/ci.service"),
-            Some(("/system.slice".to_owned(), "system.slice".to_owned()))
-        );
-        assert_eq!(slice("/init.scope"), None);
-        assert_eq!(slice("/"), None);
+        assert_eq!(bounds(root.path(), 0)[0], ("MemoryMax", INFINITY));
     }
 }
