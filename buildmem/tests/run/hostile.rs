@@ -249,7 +249,9 @@ fn a_build_that_forks_until_it_may_not_is_measured() {
         "{:?}",
         report.processes.peak_live
     );
-    assert_eq!(report.processes.forks, report.processes.exits);
+    // bash may give up, with children that still sleep.
+    let left = report.processes.left_running.len() as u64;
+    assert_eq!(report.processes.forks, report.processes.exits + left);
 }
 
 #[test]
