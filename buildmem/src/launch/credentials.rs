@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::thread;
 
+use nix::errno::Errno;
 use nix::unistd;
 use procfs::FromRead;
 use procfs::process::Stat;
@@ -534,9 +535,13 @@ fn choose<'a>(user: Option<&'a str>, environment: &Environment, ids: Ids) -> Cho
 }
 
 fn user_by_id(uid: Uid) -> Result<Option<unistd::User>, Problem> {
-    unistd::User::from_uid(unistd::Uid::from_raw(uid.as_raw())).map_err(|errno| {
-        Problem::new(format!("cannot look up user {}", uid.as_raw())).because(errno)
-    })
+    match unistd::User::from_uid(unistd::Uid::from_raw(uid.as_raw())) {
+        // Not found, in the words of getpwuid(3); an image may have no user database at all.
+        Err(Errno::ENOENT | Errno::ESRCH) => Ok(None),
+        found => found.map_err(|errno| {
+            Problem::new(format!("cannot look up user {}", uid.as_raw())).because(errno)
+        }),
+    }
 }
 
 fn groups_of(name: &str, gid: Gid) -> Result<Vec<Gid>, Problem> {
