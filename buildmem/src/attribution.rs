@@ -836,8 +836,9 @@ impl Attribution {
             Some(Reading::Known { value, source }) => (Some(*value), Some(source.to_string())),
             Some(Reading::Missing(_)) | None => (None, None),
         };
-        let saturated =
-            matches!((bytes, self.limit), (Some(bytes), Some(limit)) if at_limit(bytes, limit));
+        // The limit that was met may be that of a cgroup above, in which there is more than the build.
+        let saturated = self.was_out_of_memory()
+            || matches!((bytes, self.limit), (Some(bytes), Some(limit)) if at_limit(bytes, limit));
         Headline {
             bytes: bytes.map(ByteSize::bytes),
             source,

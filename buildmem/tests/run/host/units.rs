@@ -178,7 +178,9 @@ fn a_build_ends_with_the_service_that_measures_it_and_the_result_is_there() {
     let ran = running.end();
     let report = ran.report();
     assert_held(&report, 60);
-    assert_eq!(report.verdict, Verdict::Interrupted);
+    // systemd signals the service and the scope, one of them first.
+    let told = [Verdict::Interrupted, Verdict::BuildKilled];
+    assert!(told.contains(&report.verdict), "{:?}", report.verdict);
     assert_no_scope();
 }
 
