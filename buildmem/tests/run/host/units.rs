@@ -182,6 +182,50 @@ fn a_build_ends_with_the_service_that_measures_it_and_the_result_is_there() {
     assert_no_scope();
 }
 
+#[test]
+#[ignore = "needs systemd as the first process: cargo xtask vm --kernel host"]
+fn a_service_that_is_begun_anew_has_a_build_and_a_scope_anew() {
+    const NAME: &str = "measured-again.service";
+    let project = Project::new();
+    project.write("script", r#"echo $$ >> pids; "$1" hold 60 600000; exit $?"#);
+    let unit = Path::new("/run/systemd/system").join(NAME);
+    let (folder, workload) = (project.dir().display(), workload().display());
+    let text = format!(
+        "[Service]\nWorkingDirectory={folder}\n\
+         ExecStart={BUILD_MEM} run --force --label x -- sh script {workload}\n"
+    );
+    fs::write(&unit, text).unwrap();
+    let builds_begun = |count: usize| {
+        let deadline = Instant::now() + Duration::from_secs(20) * slowness();
+        loop {
+            let text = fs::read_to_string(project.path("pids")).unwrap_or_default();
+            let pids: Vec<u32> = text.lines().map(|line| line.parse().unwrap()).collect();
+            if pids.len() == count {
+                return pids;
+            }
+            assert!(Instant::now() < deadline, "{pids:?}");
+            thread::sleep(Duration::from_millis(50));
+        }
+    };
+    systemctl(&["daemon-reload"]);
+    systemctl(&["start", NAME]);
+    let [first] = builds_begun(1)[..] else {
+        unreachable!()
+    };
+    let scope_of_first = scopes();
+    systemctl(&["restart", NAME]);
+    let pids = builds_begun(2);
+    assert!(!is_alive(first) && is_alive(pids[1]));
+    let scope_of_second = scopes();
+    assert_eq!(scope_of_second.lines().count(), 1, "{scope_of_second}");
+    assert_ne!(scope_of_first, scope_of_second);
+    systemctl(&["stop", NAME]);
+    fs::remove_file(&unit).unwrap();
+    systemctl(&["daemon-reload"]);
+    assert!(!is_alive(pids[1]));
+    assert_no_scope();
+}
+
 /// Below a unit that manages others, as `user@1000.service` does the terminals of a desktop, systemd knows no slice.
 #[test]
 #[ignore = "needs systemd as the first process: cargo xtask vm --kernel host"]
