@@ -836,9 +836,9 @@ impl Attribution {
             Some(Reading::Known { value, source }) => (Some(*value), Some(source.to_string())),
             Some(Reading::Missing(_)) | None => (None, None),
         };
-        // The limit that was met may be that of a cgroup above, in which there is more than the build.
-        let saturated = self.was_out_of_memory()
-            || matches!((bytes, self.limit), (Some(bytes), Some(limit)) if at_limit(bytes, limit));
+        // Who shares a limit with others is killed for want of memory before the mark is at it.
+        let saturated = matches!((bytes, self.limit), (Some(bytes), Some(limit))
+            if at_limit(bytes, limit) || self.was_out_of_memory());
         Headline {
             bytes: bytes.map(ByteSize::bytes),
             source,
@@ -1349,6 +1349,16 @@ mod tests {
                 .headline
         };
         assert!(of(1000, Some(1000)).saturated);
+        let killed = |limit: Option<u64>| {
+            let read = EventKind::HeadlineRead {
+                bytes: mib(900),
+                limit: limit.map(ByteSize::from_mib),
+                oom_kills: Some(1),
+            };
+            let (report, _) = Script::new([ended(137), read]).report(&[]);
+            report.headline.saturated
+        };
+        assert!(killed(Some(1000)) && !killed(None));
         assert!(!of(900, Some(1000)).saturated);
         assert!(!of(900, None).saturated);
     }

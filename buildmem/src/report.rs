@@ -144,7 +144,8 @@ pub struct Headline {
     /// Whether everything that the build ran was charged to this cgroup all the time, and that was seen: never so
     /// with the tracker `proc`.
     pub complete: bool,
-    /// Whether the figure is only the limit speaking.
+    /// Whether the figure is only the limit speaking: the mark has reached it, or the kernel has killed processes of the
+    /// build for want of memory under it.
     pub saturated: bool,
     /// The cgroup's limit; absent where there is none.
     pub limit_bytes: Option<u64>,

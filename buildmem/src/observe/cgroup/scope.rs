@@ -224,9 +224,11 @@ fn start_unit(
             .iter()
             .map(|(property, bound)| vec![*property, "t", bound]),
     );
-    // Who stops the service, or ends the session, stops the build with it.
+    // Who stops the service, or ends the session, stops the build with it: our unit first, so that we learn of it before
+    // the build does, then what is left of the scope. (Units stop in the reverse of the order in which they start.)
     let unit_of_ours = place.unit.as_deref();
-    properties.extend(unit_of_ours.map(|name| vec!["PartOf", "as", "1", name]));
+    let dependencies = |name| ["PartOf", "Before"].map(|kind| vec![kind, "as", "1", name]);
+    properties.extend(unit_of_ours.into_iter().flat_map(dependencies));
     let output = Command::new(BUSCTL)
         .args(["--system", "--timeout=5", "call"])
         .args(["org.freedesktop.systemd1", "/org/freedesktop/systemd1"])
