@@ -8,6 +8,7 @@ use super::hierarchy::{Hierarchy, Version};
 use super::leaf::{lock_leaf, move_processes, processes_of};
 use super::v2;
 use crate::ids::Tgid;
+use crate::launch::privileges::with_held_back;
 
 const PROCS: &str = "cgroup.procs";
 const SUBTREE_CONTROL: &str = "cgroup.subtree_control";
@@ -58,9 +59,11 @@ impl Room {
 
 impl Drop for Room {
     fn drop(&mut self) {
-        // Nobody can go back before the controller is taken away again.
-        let _ = fs::write(self.own.join(SUBTREE_CONTROL), "-memory");
-        let _ = move_processes(&self.dir, &self.own, &mut Vec::new());
-        let _ = fs::remove_dir(&self.dir);
+        with_held_back(|| {
+            // Nobody can go back before the controller is taken away again.
+            let _ = fs::write(self.own.join(SUBTREE_CONTROL), "-memory");
+            let _ = move_processes(&self.dir, &self.own, &mut Vec::new());
+            let _ = fs::remove_dir(&self.dir);
+        });
     }
 }
