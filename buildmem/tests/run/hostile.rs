@@ -517,7 +517,7 @@ fn marks_that_a_build_forges_are_names_and_nothing_else() {
     // What would break a line, a path or a terminal; and then more of them than anybody could read.
     let script = format!(
         "{} stage $'\\e]0;owned\\a,\"\\n../../x' -- sleep 0.4\n\
-         for i in $(seq 1200); do exec -a build-mem true stage \"s$i\" -- x & wait $!; done\n\
+         for ((i = 1; i <= 1200; i++)); do exec -a build-mem true stage \"s$i\" -- x & wait $!; done\n\
          exit 0",
         crate::tool::BUILD_MEM
     );
