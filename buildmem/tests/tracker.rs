@@ -247,7 +247,8 @@ fn children_that_never_exec_are_seen_with_their_codes() {
         assert!(!child.shared_mm);
         let code = i32::try_from(index % 100).unwrap();
         assert_eq!(child.status(), ExitStatus::Code(code));
-        assert!(child.peak() < 8.0, "{child:?}");
+        // Of a copy that touches next to nothing, kernels that count by CPU may have stored no page.
+        assert!(child.peak_is_missing() || child.peak() < 8.0, "{child:?}");
     }
 }
 
