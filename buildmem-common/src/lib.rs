@@ -97,6 +97,8 @@ pub struct Offsets {
     pub css_cgroup: u32,
     /// `mem_cgroup.memory.watermark`, in pages, from `mem_cgroup.css` on.
     pub css_memory_watermark: u32,
+    /// `mem_cgroup.memory.usage`, from `mem_cgroup.css` on.
+    pub css_memory_usage: u32,
     /// `signal_struct.live`: threads that have not begun to exit.
     pub signal_live: u32,
     /// `signal_struct.maxrss`, in pages.
@@ -146,6 +148,34 @@ pub struct Offsets {
 impl Offsets {
     /// What the programs are compiled with. Useless until user space replaces it.
     pub const UNSET: Self = zerocopy::transmute!([0_u32; size_of::<Self>() / size_of::<u32>()]);
+}
+
+/// When page faults of the build are to wake user space: user space sets it, the program that is told of them keeps it.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct GrowthGate {
+    /// 0 where user space was woken, or is not interested.
+    pub armed: u64,
+    /// The build's memory cgroup: the inode number of its directory.
+    pub cgroup_id: u64,
+    /// The usage in pages from which on it wakes.
+    pub high_pages: u64,
+    /// The lowest usage in pages since the gate was set.
+    pub low_pages: u64,
+    /// It wakes, too, when the usage has grown by this part of the lowest …
+    pub regrowth_divisor: u64,
+    /// … and by no less than this.
+    pub least_regrowth_pages: u64,
+}
+
+/// The build's memory has grown as far as [`GrowthGate`] says.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct GrowthRecord {
+    /// [`GrowthGate::low_pages`] then.
+    pub low_pages: u64,
 }
 
 /// What every record begins with.

@@ -5,7 +5,7 @@
 
 use core::ptr;
 
-use aya_ebpf::helpers::bpf_probe_read_kernel;
+use aya_ebpf::helpers::{bpf_get_current_task, bpf_probe_read_kernel};
 use aya_ebpf::programs::{FEntryContext, RawTracePointContext};
 use buildmem_common::Offsets;
 
@@ -119,6 +119,14 @@ kernel_pointer!(
 );
 
 impl Task {
+    /// The thread that is in the kernel on this CPU.
+    #[inline(always)]
+    pub fn current() -> Self {
+        // SAFETY: the helper takes nothing and returns a pointer.
+        let task = unsafe { bpf_get_current_task() };
+        Self(ptr::without_provenance(task as usize))
+    }
+
     /// The thread's own number, in the initial PID namespace. User space calls it a tid.
     #[inline(always)]
     pub fn tid(self) -> u32 {
@@ -287,6 +295,12 @@ impl MemoryCgroup {
     pub fn id(self) -> u64 {
         let cgroup: Cgroup = read(self.0, offset!(css_cgroup));
         cgroup.id()
+    }
+
+    /// The pages that are charged to it and to those below it.
+    #[inline(always)]
+    pub fn usage_pages(self) -> u64 {
+        read(self.0, offset!(css_memory_usage))
     }
 
     /// The most pages that were ever charged to it and to those below it.

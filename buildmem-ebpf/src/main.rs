@@ -18,6 +18,7 @@ mod cgroup_attach;
 mod exec;
 mod exit;
 mod fork;
+mod growth;
 mod kernel;
 mod maps;
 mod mm_release;

@@ -4,7 +4,7 @@ use aya_ebpf::helpers::bpf_ktime_get_boot_ns;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray, RingBuf};
 use buildmem_common::{
-    ARGV_CAPACITY, ExecRecord, RING_BYTES, RecordHeader, TRACKED_CAPACITY, lost,
+    ARGV_CAPACITY, ExecRecord, GrowthGate, RING_BYTES, RecordHeader, TRACKED_CAPACITY, lost,
 };
 
 /// What happened, in the order in which it happened.
@@ -24,6 +24,14 @@ pub static SEED: Array<u32> = Array::with_max_entries(1, 0);
 /// What could not be reported, by the slots in [`lost`].
 #[map]
 pub static LOST: PerCpuArray<u64> = PerCpuArray::with_max_entries(lost::SLOTS, 0);
+
+/// When page faults of the build wake user space.
+#[map]
+pub static GROWTH_GATE: Array<GrowthGate> = Array::with_max_entries(1, 0);
+
+/// What wakes it. User space makes it as small as a page.
+#[map]
+pub static GROWTH: RingBuf = RingBuf::with_byte_size(4096, 0);
 
 /// Where an exec record is put together: it is too large for the stack. Each copy of the exec program has a
 /// slot of its own, and is not run again on a CPU before it is done there, so nobody else writes to it.

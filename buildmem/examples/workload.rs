@@ -75,6 +75,15 @@ fn run(name: &str, arguments: &[OsString]) -> Outcome {
             hint::black_box(memory);
             Ok(())
         }
+        // spike MIB MILLISECONDS: rests, touches so much memory, stays for so long, gives it back, and rests.
+        "spike" => {
+            thread::sleep(Duration::from_millis(300));
+            let memory = touch(number(0)?);
+            thread::sleep(slowly(number(1)?));
+            drop(hint::black_box(memory));
+            thread::sleep(Duration::from_millis(300));
+            Ok(())
+        }
         // fat-parent MIB fork|vfork COMMAND…: touches so much memory, then starts the command.
         "fat-parent" => {
             let memory = touch(number(0)?);

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::classes::{ClassRules, Classes};
 use crate::command_line::CommandLine;
 use crate::event::{
     CgroupComposition, CgroupPressure, CgroupSample, Event, EventKind, ExitStatus, Note,
@@ -11,13 +12,15 @@ use crate::event::{
 };
 use crate::handed_over::HandedOver;
 use crate::ids::{ProcessId, Tgid};
+use crate::jobs::Jobs;
 use crate::reading::Reading;
 use crate::recording::{Header, TRACKER_PROC};
 use crate::report::{
     Budget, Composition, Escaped, Exit, Headline, Host, LeftRunning, Oom, OomVictim, Peak,
-    Pressure, ProcessAtPeak, ProcessClass, Processes, Profiler, Report, SCHEMA, Stage, StageAtPeak,
-    TopProcess, Verdict,
+    Pressure, ProcessAtPeak, Processes, Profiler, Report, SCHEMA, Stage, StageAtPeak, TopProcess,
+    Verdict, WithoutCache,
 };
+use crate::stage_peaks::StagePeaks;
 use crate::stages::{OTHER, StageId, Stages};
 use crate::timeline::{TimelineRow, TimelineTable};
 use crate::tree::{Ended, Holding, Process, ProcessTree};
@@ -46,12 +49,16 @@ pub struct Attribution {
     oom_kills: Option<u64>,
     pressure: Option<CgroupPressure>,
     highest_usage: Option<ByteSize>,
+    /// The highest usage without page cache, and when.
+    without_cache: Option<(ByteSize, BootTime)>,
     peak: Option<PeakSample>,
     samples: u64,
     rows: Vec<Row>,
     stages: BTreeMap<StageKey, StageFold>,
+    stage_peaks: StagePeaks,
     top: Vec<TopCandidate>,
-    classes: BTreeMap<String, Class>,
+    classes: Classes,
+    jobs: Jobs,
     left_running: Vec<LeftRunning>,
     escaped: BTreeMap<String, EscapedFold>,
     /// Live processes that are charged to another cgroup.
@@ -117,6 +124,8 @@ struct PeakSample {
     rss_unknown: ByteSize,
     /// What the cgroup can have been charged for: without shared memory and without processes elsewhere.
     pss_in_cgroup: ByteSize,
+    /// The part of that that is of files.
+    file_in_cgroup: ByteSize,
     rss: ByteSize,
     stages: Vec<(StageKey, ByteSize)>,
     processes: Vec<SampledProcess>,
@@ -146,13 +155,6 @@ struct TopCandidate {
 }
 
 #[derive(Debug, Default)]
-struct Class {
-    count: u64,
-    /// In KiB, to keep a million of them small.
-    peaks_kib: Vec<u32>,
-}
-
-#[derive(Debug, Default)]
 struct EscapedFold {
     processes: BTreeSet<ProcessId>,
     peak: Option<ByteSize>,
@@ -173,12 +175,15 @@ impl Attribution {
             oom_kills: None,
             pressure: None,
             highest_usage: None,
+            without_cache: None,
             peak: None,
             samples: 0,
             rows: Vec::new(),
             stages: BTreeMap::new(),
+            stage_peaks: StagePeaks::default(),
             top: Vec::new(),
-            classes: BTreeMap::new(),
+            classes: Classes::default(),
+            jobs: Jobs::default(),
             left_running: Vec::new(),
             escaped: BTreeMap::new(),
             outside: BTreeSet::new(),
@@ -191,12 +196,22 @@ impl Attribution {
         }
     }
 
+    /// With these names for classes of processes.
+    #[must_use]
+    pub fn with_classes(self, rules: ClassRules) -> Self {
+        Self {
+            classes: Classes::new(rules),
+            ..self
+        }
+    }
+
     /// Takes in one event.
     pub fn apply(&mut self, event: &Event) {
         let at = event.at;
         self.last = self.last.max(at);
         let before = self.stage_before(event);
         let ended = self.tree.apply(event);
+        self.jobs.apply(event, &self.tree, ended.as_ref());
         match &event.event {
             EventKind::Forked {
                 parent,
@@ -246,6 +261,9 @@ impl Attribution {
                 self.limit = *limit;
                 self.oom_kills = *oom_kills;
             }
+            EventKind::StagePeakRead { bytes } => {
+                self.stage_peaks.read(at, *bytes, self.tree.live_stages());
+            }
             EventKind::PressureRead(pressure) => self.pressure = Some(pressure.clone()),
             EventKind::EscapedCgroupRead { cgroup, bytes } => {
                 self.escaped.entry(cgroup.clone()).or_default().peak = bytes.value().copied();
@@ -274,6 +292,7 @@ impl Attribution {
                 seen: false,
                 status: None,
             };
+            self.jobs.ended(&end);
             self.ended(&end);
         }
         self.explain();
@@ -369,6 +388,9 @@ impl Attribution {
         if let Some(before) = before {
             self.left_stage(at, before);
         }
+        if let StageKey::Named(id) = stage {
+            self.stage_peaks.began(id, at);
+        }
         let fold = self.stages.entry(stage).or_insert(StageFold {
             started: at,
             ended: at,
@@ -408,12 +430,8 @@ impl Attribution {
         self.left_stage(*at, stage);
         self.outside.remove(&process.id);
         let largest = process.largest_image();
-        let class = self.classes.entry(process.argv().class()).or_default();
-        class.count += 1;
+        self.classes.ended(end);
         if let Some((argv, peak_rss)) = largest {
-            class
-                .peaks_kib
-                .push(u32::try_from(peak_rss.bytes() / 1024).unwrap_or(u32::MAX));
             self.top.push(TopCandidate {
                 id: process.id,
                 tgid: process.tgid,
@@ -448,9 +466,11 @@ impl Attribution {
             stages: Vec::new(),
         };
         let holdings = self.tree.holdings();
+        self.jobs.sampled(cgroup, &holdings);
         for Holding {
             process,
             pss,
+            file: _,
             up_to_date: _,
         } in &holdings
         {
@@ -472,6 +492,11 @@ impl Attribution {
             }
         }
         self.highest_usage = self.highest_usage.max(row.cgroup);
+        if let Some(size) = cgroup.and_then(without_cache)
+            && self.without_cache.is_none_or(|(highest, _)| size > highest)
+        {
+            self.without_cache = Some((size, at));
+        }
         let noise = charge_noise(self.header.cpus);
         if self
             .peak
@@ -493,10 +518,12 @@ impl Attribution {
         let mut pss_read = ByteSize::ZERO;
         let mut rss_unknown = ByteSize::ZERO;
         let mut pss_in_cgroup = ByteSize::ZERO;
+        let mut file_in_cgroup = ByteSize::ZERO;
         let mut processes = Vec::with_capacity(holdings.len());
         for &Holding {
             process,
             pss,
+            file,
             up_to_date,
         } in holdings
         {
@@ -508,6 +535,7 @@ impl Attribution {
             }
             if !self.outside.contains(&process.id) {
                 pss_in_cgroup += pss.unwrap_or_default() - process.current_pss_shmem();
+                file_in_cgroup += file;
             }
             processes.push(SampledProcess {
                 tgid: process.tgid,
@@ -526,6 +554,7 @@ impl Attribution {
             pss_read,
             rss_unknown,
             pss_in_cgroup,
+            file_in_cgroup,
             rss: row.rss,
             stages: row.stages.clone(),
             processes,
@@ -573,8 +602,8 @@ impl Attribution {
             let unattributed = ByteSize::from_bytes(composition.unattributed.unsigned_abs());
             if unattributed.share_of(usage) > UNATTRIBUTED_WORTH_A_NOTE {
                 self.note("peak.composition.unattributed", if composition.unattributed < 0 {
-                    "negative: processes have pages mapped (libraries, executables) that were read \
-                     before the build and are charged to another cgroup"
+                    "negative: processes gave memory back between the reading of the cgroup and theirs, or have \
+                     pages mapped that are charged to another cgroup and were not told apart"
                 } else {
                     "memory that changed between the reading of the cgroup and that of the processes, \
                      or of processes that were not read in time"
@@ -613,12 +642,7 @@ impl Attribution {
                 format!("the end of {count} of them was not seen"),
             );
         }
-        if !self.stages.is_empty() {
-            self.note(
-                "stages[].peak_cgroup_bytes",
-                "the kernel's high-water mark is kept for the whole build, not stage by stage",
-            );
-        }
+        self.explain_stage_peaks();
         if self.build_ended.is_none() {
             self.note("exit", "the recording ends before the build does");
         }
@@ -634,6 +658,34 @@ impl Attribution {
                 "oom.kills",
                 "the cgroup's own count of out-of-memory kills was not read",
             );
+        }
+    }
+
+    /// Why stages have no peak of the kernel's.
+    fn explain_stage_peaks(&mut self) {
+        let what = "stages[].peak_cgroup_bytes";
+        if self.stages.is_empty() {
+            return;
+        }
+        if !self.stage_peaks.was_read() {
+            let why = "the kernel's high-water mark is kept for the whole build: stage by stage it takes Linux 6.12, \
+                       cgroup v2, and stages that are known while the build runs";
+            self.note(what, why);
+            return;
+        }
+        let without = |key: &StageKey| match key {
+            StageKey::Named(id) => self.stage_peaks.of(*id).err(),
+            StageKey::Other => Some("it is beside every stage"),
+        };
+        let mut reasons: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for key in self.stages.keys() {
+            if let Some(why) = without(key) {
+                let name = format!("`{}`", self.stage_name(*key));
+                reasons.entry(why).or_default().push(name);
+            }
+        }
+        for (why, names) in reasons {
+            self.note(what, format!("{}: {why}", names.join(", ")));
         }
     }
 
@@ -694,6 +746,11 @@ impl Attribution {
             .peak
             .as_ref()
             .map(|peak| self.peak_report(peak, started));
+        let jobs = std::mem::take(&mut self.jobs).report(self.classes.rules());
+        let at_peak = self.peak.as_ref().map(|peak| peak.processes.as_slice());
+        let at_peak = at_peak.unwrap_or_default().iter();
+        let classes = std::mem::take(&mut self.classes)
+            .report(at_peak.map(|process| (&*process.argv, process.pss)));
         let headline = self.headline_report();
         let budget = self.budget_report(&headline, peak.as_ref());
         let verdict = self.verdict(budget.as_ref());
@@ -728,9 +785,10 @@ impl Attribution {
                 exits: counts.exits,
                 peak_live: counts.peak_live,
                 top,
-                classes: classes_report(self.classes),
+                classes,
                 left_running: self.left_running,
             },
+            jobs,
             oom: Oom {
                 kills: self.oom_kills,
                 victims: self.oom_victims,
@@ -743,17 +801,21 @@ impl Attribution {
                 tracker: self.header.tracker,
                 interval_ms: self.header.interval_ms,
                 samples: self.samples,
-                samples_triggered: 0,
+                samples_triggered: self.cost.map_or(0, |cost| cost.samples_triggered),
                 samples_put_off: self.cost.map_or(0, |cost| cost.samples_put_off),
                 events_lost: self.lost,
-                sampler_cpu_s: self.cost.map(|cost| cost.sampler_cpu_s),
-                total_cpu_s: self.cost.map(|cost| cost.total_cpu_s),
+                // A recording can hold what no clock and no kernel gives.
+                sampler_cpu_s: self.cost.map(|cost| cost.sampler_cpu_s.max(0.0)),
+                total_cpu_s: self.cost.map(|cost| cost.total_cpu_s.max(0.0)),
                 peak_rss_bytes: self.cost.map(|cost| cost.peak_rss.bytes()),
             },
             host: Host {
                 cpus: self.header.cpus,
                 memory_bytes: self.header.memory.bytes(),
-                cgroup_version: self.header.cgroup_version,
+                cgroup_version: self
+                    .header
+                    .cgroup_version
+                    .filter(|version| [1, 2].contains(version)),
                 image: self.header.image,
             },
             notes: self.notes,
@@ -843,6 +905,11 @@ impl Attribution {
             bytes: bytes.map(ByteSize::bytes),
             source,
             highest_sampled_bytes: self.highest_usage.map(ByteSize::bytes),
+            without_cache: self.without_cache.map(|(bytes, at)| WithoutCache {
+                bytes: bytes.bytes(),
+                at_s: seconds(at, self.started()),
+                source: without_cache_source(self.header.cgroup_version).to_owned(),
+            }),
             cgroup: self.header.cgroup.clone(),
             complete: bytes.is_some()
                 && self.escaped.is_empty()
@@ -876,7 +943,10 @@ impl Attribution {
             processes: fold.processes,
             peak_pss_bytes: fold.peak.map(|(pss, _)| pss.bytes()),
             peak_at_s: fold.peak.map(|(_, at)| seconds(at, started)),
-            peak_cgroup_bytes: None,
+            peak_cgroup_bytes: stage
+                .id()
+                .and_then(|id| self.stage_peaks.of(id).ok())
+                .map(ByteSize::bytes),
             share_of_peak,
         }
     }
@@ -929,9 +999,16 @@ impl Attribution {
             })
             .collect();
         processes.sort_by_key(|process| (std::cmp::Reverse(process.pss_bytes), process.pid));
+        let capture = match (peak.cgroup, &self.headline) {
+            (Some(sample), Some(Reading::Known { value, .. })) if *value > ByteSize::ZERO => {
+                Some(rounded(sample.usage.share_of(*value)))
+            }
+            _ => None,
+        };
         Peak {
             at_s: seconds(peak.at, started),
             cgroup_bytes: peak.cgroup.map(|sample| sample.usage.bytes()),
+            capture,
             pss_bytes: peak.pss.bytes(),
             pss_read_bytes: peak.pss_read.bytes(),
             rss_bytes: peak.rss.bytes(),
@@ -963,16 +1040,36 @@ impl PeakSample {
             shmem,
             kernel,
         } = composition?;
-        let explained = self.pss_in_cgroup + file_unmapped + shmem + kernel.unwrap_or_default();
+        let charged_elsewhere = self.file_in_cgroup.saturating_sub(file_mapped);
+        let explained = self.pss_in_cgroup.saturating_sub(charged_elsewhere)
+            + file_unmapped
+            + shmem
+            + kernel.unwrap_or_default();
         Some(Composition {
             anon: anon.bytes(),
             file_mapped: file_mapped.bytes(),
             file_unmapped: file_unmapped.bytes(),
             shmem: shmem.bytes(),
             kernel: kernel.map(ByteSize::bytes),
+            charged_elsewhere: charged_elsewhere.bytes(),
             unattributed: usage.signed_difference(explained),
         })
     }
+}
+
+/// Where [`without_cache`] has its figures from.
+const fn without_cache_source(cgroup_version: Option<u8>) -> &'static str {
+    match cgroup_version {
+        Some(1) => "highest sample of memory.usage_in_bytes less the files in memory.stat",
+        _ => "highest sample of memory.current less the files in memory.stat",
+    }
+}
+
+/// What the cgroup held besides files' pages, of which the kernel can take back what it needs.
+fn without_cache(sample: CgroupSample) -> Option<ByteSize> {
+    let composition = sample.composition?;
+    let cache = composition.file_mapped + composition.file_unmapped;
+    Some(sample.usage.saturating_sub(cache))
 }
 
 /// How precisely a cgroup's usage is known: the kernel charges it in batches of 64 pages of 4 KiB a CPU
@@ -994,42 +1091,14 @@ fn at_limit(bytes: ByteSize, limit: ByteSize) -> bool {
     bytes.share_of(limit) >= 0.99
 }
 
-fn classes_report(classes: BTreeMap<String, Class>) -> Vec<ProcessClass> {
-    let mut classes: Vec<ProcessClass> = classes
-        .into_iter()
-        .map(
-            |(
-                command_class,
-                Class {
-                    count,
-                    mut peaks_kib,
-                },
-            )| {
-                peaks_kib.sort_unstable();
-                let bytes = |kib: &u32| ByteSize::from_kib(u64::from(*kib)).bytes();
-                ProcessClass {
-                    command_class,
-                    count,
-                    peak_rss_max_bytes: peaks_kib.last().map(bytes),
-                    // The lower median: a figure that some process really had.
-                    peak_rss_p50_bytes: peaks_kib
-                        .get(peaks_kib.len().saturating_sub(1) / 2)
-                        .map(bytes),
-                }
-            },
-        )
-        .collect();
-    classes.sort_by(|a, b| {
-        b.peak_rss_max_bytes
-            .cmp(&a.peak_rss_max_bytes)
-            .then_with(|| a.command_class.cmp(&b.command_class))
-    });
-    classes
-}
-
 /// Seconds between two moments, to the microsecond.
 fn seconds(at: BootTime, since: BootTime) -> f64 {
-    (at.since(since).as_secs_f64() * 1e6).round() / 1e6
+    rounded(at.since(since).as_secs_f64())
+}
+
+/// To six decimals.
+fn rounded(figure: f64) -> f64 {
+    (figure * 1e6).round() / 1e6
 }
 
 #[cfg(test)]
@@ -1076,6 +1145,7 @@ mod tests {
                 cgroup_version: Some(1),
                 cgroup: Some("/leaf".into()),
                 stages: rules.iter().map(rule).collect(),
+                classes: Vec::new(),
                 budget: None,
                 preset: None,
                 image: None,
@@ -1131,6 +1201,7 @@ mod tests {
             let size = ByteSize::from_mib(*size);
             let pss = PssSample {
                 total: size,
+                file: None,
                 shmem: ByteSize::ZERO,
                 rss: size,
             };
@@ -1409,11 +1480,15 @@ mod tests {
             ]);
         }
         let (report, _) = Script::new(script).report(&[]);
-        let cc1 = ProcessClass {
+        let cc1 = crate::report::ProcessClass {
             command_class: "cc1".into(),
             count: 4,
             peak_rss_max_bytes: Some(40 * MIB),
             peak_rss_p50_bytes: Some(20 * MIB),
+            // One after the other.
+            peak_concurrency: 1,
+            pss_at_peak_bytes: 0,
+            share_of_peak: 0.0,
         };
         assert_eq!(report.processes.classes[0], cc1);
         assert_eq!(

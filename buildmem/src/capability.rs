@@ -12,7 +12,7 @@ use rustix::process::geteuid;
 
 pub use crate::diagnosis::{Capabilities, Capability, Mechanism, SCHEMA, Status};
 use crate::launch::privileges::suffice_for_ebpf;
-use crate::observe::bpf::{RELEASE_FUNCTION, TriedHook};
+use crate::observe::bpf::{PAGE_FAULTS, RELEASE_FUNCTION, TriedHook, is_needed};
 use crate::observe::cgroup::Hierarchy;
 use crate::observe::host;
 use crate::problem::Problem;
@@ -42,6 +42,7 @@ impl Default for Roots {
 const AS_FOR_CAPABILITIES: &str = "as for the capabilities";
 
 const NO_SMALL_PEAKS: &str = "the peak of a process is not known where a program that it ran before, or its parent, had a higher one";
+const NO_WAKE: &str = "memory is looked at every 10 ms instead: a shorter spike may be missed, and looking costs more";
 const NO_EVENTS: &str = "no process is seen; `run --tracker proc` polls, and misses short ones";
 
 /// The tracepoints that a run follows, in the order of the table.
@@ -66,7 +67,7 @@ impl Capabilities {
         let in_container = !container_hints.is_empty();
         let tried = try_hooks();
         let ebpf_works = tried.as_ref().is_ok_and(|hooks| {
-            let needed = hooks.iter().filter(|(name, _)| *name != RELEASE_FUNCTION);
+            let needed = hooks.iter().filter(|(name, _)| is_needed(name));
             needed.clone().all(|(_, outcome)| outcome.is_ok())
         });
         let hierarchy = Hierarchy::detect(&roots.proc);
@@ -138,11 +139,28 @@ fn ebpf(tried: Result<Vec<TriedHook>, Problem>) -> Vec<Capability> {
         || Capability::untried(Mechanism::ReleaseHook, "there are no programs to attach"),
         release,
     );
+    let faults = outcomes.as_deref().map_or_else(
+        || Capability::untried(Mechanism::FaultsHook, "there are no programs to attach"),
+        faults,
+    );
     [whole]
         .into_iter()
         .chain(HOOKS.map(hook))
-        .chain([release])
+        .chain([release, faults])
         .collect()
+}
+
+/// What has samples taken as memory grows.
+fn faults(outcomes: &[TriedHook]) -> Capability {
+    let mechanism = Mechanism::FaultsHook;
+    match outcomes.iter().find(|(name, _)| *name == PAGE_FAULTS) {
+        Some((_, Err(problem))) => {
+            let reason = problem.cause.as_ref().unwrap_or(&problem.what);
+            Capability::failed(mechanism, reason, NO_WAKE)
+        }
+        Some((_, Ok(()))) => Capability::ok(mechanism, format!("perf event `{PAGE_FAULTS}`")),
+        None => Capability::untried(mechanism, format!("no program is for `{PAGE_FAULTS}`")),
+    }
 }
 
 /// The function that stands in for the tracepoint of exit where that comes too late.
@@ -227,6 +245,7 @@ mod tests {
         CgroupHook Ok: `cgroup_attach_task` → None None
         OomHook Failed: no such file or directory (os error 2) → Some("no process is seen; `run --tracker proc` polls, and misses short ones") Some("the kernel may be too old")
         ReleaseHook Ok: the hook of exit sees it → None None
+        FaultsHook Untried: no program is for `page-faults` → None None
         "#);
     }
 
@@ -243,6 +262,7 @@ mod tests {
         CgroupHook Untried: there are no programs to attach → None None
         OomHook Untried: there are no programs to attach → None None
         ReleaseHook Untried: there are no programs to attach → None None
+        FaultsHook Untried: there are no programs to attach → None None
         "#);
     }
 
@@ -272,8 +292,8 @@ mod tests {
             .iter()
             .map(|row| row.mechanism.label())
             .collect();
-        assert_eq!(mechanisms.len(), 21);
+        assert_eq!(mechanisms.len(), 22);
         mechanisms.dedup();
-        assert_eq!(mechanisms.len(), 21, "one is there twice");
+        assert_eq!(mechanisms.len(), 22, "one is there twice");
     }
 }

@@ -40,6 +40,8 @@ pub enum Command {
     Run(RunArgs),
     /// Show a recording again, in any format
     Report(ReportArgs),
+    /// Tell from a recording how many parallel jobs fit into so much memory, with the lines to paste
+    Advise(AdviseArgs),
     /// Run CMD as stage NAME of the enclosing run; outside of one, just run it
     Stage(StageArgs),
     /// List the recordings in the output folder
@@ -135,21 +137,46 @@ pub struct RunArgs {
     pub command: Vec<OsString>,
 }
 
-/// `report`
+/// Which recording, and how it is read.
 #[derive(Debug, Args)]
-pub struct ReportArgs {
+pub struct RecordedArgs {
     /// A label, or a recording's file [default: the last recording]
     #[arg(value_name = "LABEL|FILE")]
     pub recording: Option<PathBuf>,
-    /// The form
-    #[arg(long, value_enum, default_value_t = FormatArg::Text)]
-    pub format: FormatArg,
-    /// Apply this config's stage rules in place of the recorded ones
+    /// Apply this config's rules for stages and classes in place of the recorded ones
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// The folder with the recordings
     #[arg(long, value_name = "DIR", default_value = ".build-mem")]
     pub out_dir: PathBuf,
+}
+
+/// `report`
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// The recording
+    #[command(flatten)]
+    pub recorded: RecordedArgs,
+    /// The form
+    #[arg(long, value_enum, default_value_t = FormatArg::Text)]
+    pub format: FormatArg,
+    /// Colours
+    #[arg(long, value_enum, default_value_t = Color::Auto)]
+    pub color: Color,
+}
+
+/// `advise`
+#[derive(Debug, Args)]
+pub struct AdviseArgs {
+    /// The recording
+    #[command(flatten)]
+    pub recorded: RecordedArgs,
+    /// The memory that the build is to fit into, such as `8GiB`
+    #[arg(long, value_name = "SIZE")]
+    pub memory: ByteSize,
+    /// The form
+    #[arg(long, value_enum, default_value_t = AdviceFormat::Text)]
+    pub format: AdviceFormat,
     /// Colours
     #[arg(long, value_enum, default_value_t = Color::Auto)]
     pub color: Color,
@@ -239,6 +266,15 @@ impl TrackerArg {
             Self::Proc => crate::recording::TRACKER_PROC,
         }
     }
+}
+
+/// The forms of advice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum AdviceFormat {
+    /// For people
+    Text,
+    /// For programs
+    Json,
 }
 
 /// The forms of a report.

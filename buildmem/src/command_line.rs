@@ -109,45 +109,108 @@ impl CommandLine {
         line.chars().take(LONGEST - 1).chain(['…']).collect()
     }
 
-    /// What kind of process this is, to group it with its like: `cc1`, `node processChild.js`, `rustc serde`,
-    /// `sh -c`.
+    /// What kind of process this is, to group it with its like: `cc1`, `rustc serde`, `tsc`,
+    /// `node jest-worker/processChild.js`, `java app.jar`, `sh`.
     pub fn class(&self) -> String {
         let program = self.program();
-        if let Some(script) = self.script_index() {
-            return format!("{program} {}", self.args[script].file_name());
+        let program = program.trim_start_matches('-');
+        if program == "java" {
+            return join(program, self.java_main());
         }
-        if is_interpreter(&program) && self.args.len() > 1 {
-            let flag = self.args[1].lossy();
-            // `node -e SCRIPT`, `sh -c SCRIPT`: the script itself would make a class of its own each time.
-            return if flag.starts_with('-') {
-                format!("{program} {flag}")
-            } else {
-                program.into_owned()
-            };
+        if program == "rustc" || program == "rustdoc" || program == "clippy-driver" {
+            return join(program, self.after("--crate-name"));
         }
-        if program == "rustc" {
-            let name = self
-                .args
-                .iter()
-                .skip_while(|arg| arg.0 != b"--crate-name")
-                .nth(1);
-            if let Some(name) = name {
-                return format!("rustc {}", name.lossy());
+        if program == "build-script-build" {
+            return join(program, self.package_of_build_script());
+        }
+        if !is_interpreter(program) {
+            return program.to_owned();
+        }
+        // `node /` runs something, too, but nothing with a name.
+        let script = self.script().filter(|it| !it.file_name().is_empty());
+        match script {
+            // A command that is installed, and happens to be a script: `tsc`, `npm`, `meson`.
+            Some(script) if !is_shell(program) && !script.file_name().contains('.') => {
+                script.file_name().into_owned()
+            }
+            Some(script) if program.starts_with("node") && is_typescript(&script.file_name()) => {
+                "tsc".to_owned()
+            }
+            Some(script) => join(program, Some(script.telling_name())),
+            None if is_shell(program) => program.to_owned(),
+            None if program.starts_with("python") => match self.after("-m") {
+                Some(module) => format!("{program} -m {module}"),
+                None => join(program, self.first_flag()),
+            },
+            // The code of `node -e CODE` would make a class of its own each time.
+            None => join(program, self.first_flag()),
+        }
+    }
+
+    /// The script that an interpreter runs, if this is one and it does.
+    pub fn script(&self) -> Option<&Arg> {
+        self.script_index().map(|index| &self.args[index])
+    }
+
+    /// The argument that follows `flag`.
+    pub fn after(&self, flag: &str) -> Option<Cow<'_, str>> {
+        let mut args = self.args.iter();
+        args.find(|arg| arg.0 == flag.as_bytes())?;
+        args.next().map(Arg::lossy)
+    }
+
+    fn first_flag(&self) -> Option<Cow<'_, str>> {
+        let first = self.args.get(1)?.lossy();
+        first.starts_with('-').then_some(first)
+    }
+
+    /// The archive or the class that java runs, without its folders or packages.
+    fn java_main(&self) -> Option<Cow<'_, str>> {
+        let mut args = self.args.iter().skip(1);
+        while let Some(arg) = args.next() {
+            match arg.lossy().as_ref() {
+                "-jar" | "-m" | "--module" => return args.next().map(Arg::file_name),
+                "-cp" | "-classpath" | "--class-path" | "-p" | "--module-path"
+                | "--add-modules" | "--add-opens" | "--add-exports" => {
+                    args.next();
+                }
+                option if option.starts_with(['-', '@']) => {}
+                class => {
+                    let name = class.rsplit('.').next().unwrap_or_default();
+                    return Some(Cow::Owned(name.to_owned()));
+                }
             }
         }
-        program.into_owned()
+        None
+    }
+
+    /// `quote` of `…/build/quote-fe08e403a764fd27/build-script-build`: cargo names the folder after the package.
+    fn package_of_build_script(&self) -> Option<Cow<'_, str>> {
+        let path = self.args.first()?.lossy();
+        let folder = path.rsplit('/').nth(1)?;
+        let (package, _hash) = folder.rsplit_once('-')?;
+        Some(Cow::Owned(package.to_owned()))
     }
 
     /// Where an interpreter's script stands among the arguments, if there is one.
     fn script_index(&self) -> Option<usize> {
-        if !is_interpreter(&self.program()) {
+        let program = self.program();
+        if !is_interpreter(&program) {
             return None;
         }
-        for (index, arg) in self.args.iter().enumerate().skip(1) {
+        let is_node = program.starts_with("node");
+        let mut args = self.args.iter().enumerate().skip(1);
+        while let Some((index, arg)) = args.next() {
             match arg.0.as_slice() {
+                // With a value of their own.
+                b"--conditions" | b"--require" | b"--import" | b"--loader" | b"-r" | b"-C"
+                    if is_node =>
+                {
+                    args.next();
+                }
                 [b'-', b'-', ..] => {}
-                // Code on the command line: there is no script.
-                [b'-', flags @ ..] if flags.iter().any(|flag| b"cep".contains(flag)) => {
+                // Code or a module on the command line: there is no script.
+                [b'-', flags @ ..] if flags.iter().any(|flag| b"cepm".contains(flag)) => {
                     return None;
                 }
                 [b'-', ..] => {}
@@ -158,23 +221,66 @@ impl CommandLine {
     }
 }
 
+fn join(program: &str, what: Option<Cow<'_, str>>) -> String {
+    match what {
+        Some(what) => format!("{program} {what}"),
+        None => program.to_owned(),
+    }
+}
+
+/// Whether a program of this name is a shell; a login shell's name begins with `-`.
+pub fn is_shell(program: &str) -> bool {
+    const SHELLS: [&str; 7] = ["sh", "bash", "dash", "zsh", "ksh", "ash", "fish"];
+    SHELLS.contains(&program.trim_start_matches('-'))
+}
+
+/// The compiler where it is not run by its command's name.
+fn is_typescript(script: &str) -> bool {
+    matches!(script, "tsc.js" | "_tsc.js")
+}
+
 /// Programs that run a script named by their first argument.
 fn is_interpreter(program: &str) -> bool {
-    const NAMES: [&str; 12] = [
-        "node", "nodejs", "deno", "bun", "sh", "bash", "dash", "zsh", "perl", "ruby", "env", "php",
+    const OTHERS: [&str; 8] = [
+        "node", "nodejs", "deno", "bun", "perl", "ruby", "env", "php",
     ];
-    NAMES.contains(&program.trim_start_matches('-')) || program.starts_with("python")
+    let program = program.trim_start_matches('-');
+    is_shell(program) || OTHERS.contains(&program) || program.starts_with("python")
 }
 
 impl Arg {
     /// The last part of a path.
-    fn file_name(&self) -> Cow<'_, str> {
+    pub fn file_name(&self) -> Cow<'_, str> {
         let name = self
             .0
             .rsplit(|byte| *byte == b'/')
             .next()
             .unwrap_or_default();
         String::from_utf8_lossy(name)
+    }
+
+    /// The last part of a path, with the folder before it where many scripts have this name.
+    fn telling_name(&self) -> Cow<'_, str> {
+        const OF_MANY: [&str; 9] = [
+            "index",
+            "main",
+            "cli",
+            "bin",
+            "run",
+            "start",
+            "worker",
+            "child",
+            "processChild",
+        ];
+        let name = self.file_name();
+        let stem = name.split('.').next().unwrap_or_default();
+        let mut folders = self.0.rsplit(|byte| *byte == b'/').skip(1);
+        match folders.next() {
+            Some(folder) if OF_MANY.contains(&stem) && !matches!(folder, b"" | b"." | b"..") => {
+                Cow::Owned(format!("{}/{name}", String::from_utf8_lossy(folder)))
+            }
+            _ => name,
+        }
     }
 
     /// As text; what is not UTF-8 becomes U+FFFD.
@@ -306,14 +412,14 @@ mod tests {
         check(
             &["node", "/usr/bin/npm", "run", "build"],
             "npm run build",
-            "node npm",
+            "npm",
         );
         check(
             &["node", "--max-old-space-size=64", "x/child.js"],
             "child.js",
-            "node child.js",
+            "node x/child.js",
         );
-        check(&["sh", "-c", "a && b"], "sh -c a && b", "sh -c");
+        check(&["sh", "-c", "a && b"], "sh -c a && b", "sh");
         check(
             &["python3.11", "setup.py", "build"],
             "setup.py build",
@@ -325,7 +431,60 @@ mod tests {
             "rustc serde",
         );
         check(&["make"], "make", "make");
+        check(&["node", "/p/node_modules/.bin/tsc", "-b"], "tsc -b", "tsc");
         check(&[], "", "");
+    }
+
+    #[test]
+    fn a_class_is_what_a_person_would_call_it() {
+        let check = |line: &str, class: &str| {
+            let args = line.split(' ').filter(|arg| !arg.is_empty());
+            assert_eq!(CommandLine::from_args(args).class(), class, "{line}");
+        };
+        check(
+            "/usr/lib/gcc/x86_64-linux-gnu/14/cc1plus -quiet a.cc",
+            "cc1plus",
+        );
+        check("x86_64-linux-gnu-gcc-14 -c a.c", "x86_64-linux-gnu-gcc-14");
+        check(
+            "/t/bin/rustc --crate-name syn --edition=2021 a.rs",
+            "rustc syn",
+        );
+        check("/t/bin/rustc -vV", "rustc");
+        check("rustc --crate-name", "rustc");
+        check("rustdoc --crate-name syn", "rustdoc syn");
+        check(
+            "/p/target/debug/build/proc-macro2-01fa/build-script-build",
+            "build-script-build proc-macro2",
+        );
+        check("build-script-build", "build-script-build");
+        check("node /p/node_modules/typescript/lib/_tsc.js -p .", "tsc");
+        check(
+            "node /p/dist/compiled/jest-worker/processChild.js",
+            "node jest-worker/processChild.js",
+        );
+        check("node ./index.js", "node index.js");
+        check("node index.js", "node index.js");
+        check("node /index.js", "node index.js");
+        check(
+            "node --conditions development /p/nx/bin/run-executor.js",
+            "node run-executor.js",
+        );
+        check("node -e 1+1", "node -e");
+        check("node", "node");
+        check("-bash -lc x", "bash");
+        check("bash -c x", "bash");
+        check("/bin/sh ./configure --prefix=/usr", "sh configure");
+        check("python3 /usr/bin/meson compile", "meson");
+        check("python3 -m pip install x", "python3 -m pip");
+        check("perl x.pl", "perl x.pl");
+        check("/usr/bin/java -Xmx1g -jar /opt/app.jar run", "java app.jar");
+        check(
+            "java -cp a:b @args -Dx=y org.gradle.launcher.daemon.bootstrap.GradleDaemon 8",
+            "java GradleDaemon",
+        );
+        check("java -cp", "java");
+        check("java", "java");
     }
 
     proptest! {
@@ -342,6 +501,15 @@ mod tests {
             prop_assert_eq!(&line, &CommandLine::from_args(args));
             let json = serde_json::to_string(&line).unwrap();
             prop_assert_eq!(serde_json::from_str::<CommandLine>(&json).unwrap(), line);
+        }
+
+        #[test]
+        fn any_arguments_have_a_class(
+            program in "(node|java|rustc|build-script-build|sh|-bash|python3|a/)",
+            args in prop::collection::vec("(-m|-jar|-cp|-c|--crate-name|/|.|/x/index.js|é|)", 0..4),
+        ) {
+            let class = CommandLine::from_args(std::iter::once(program.clone()).chain(args)).class();
+            prop_assert!(program == "a/" || !class.is_empty());
         }
     }
 }

@@ -26,6 +26,8 @@ pub struct Config {
     pub verify_artifacts: Vec<String>,
     /// `[[stage]]`: the highest precedence first. Empty: stages are found automatically.
     pub stages: Vec<StageRule>,
+    /// `[[class]]`: the highest precedence first. Processes that none matches are grouped by what they run.
+    pub classes: Vec<StageRule>,
 }
 
 /// The file's own form.
@@ -39,7 +41,9 @@ struct File {
     #[serde(default)]
     verify: VerifyTable,
     #[serde(default)]
-    stage: Vec<StageTable>,
+    stage: Vec<RuleTable>,
+    #[serde(default)]
+    class: Vec<RuleTable>,
 }
 
 #[derive(Default, Deserialize)]
@@ -64,7 +68,7 @@ struct VerifyTable {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct StageTable {
+struct RuleTable {
     name: Spanned<String>,
     #[serde(rename = "match")]
     matches: Spanned<String>,
@@ -84,6 +88,7 @@ impl Config {
             clear,
             verify,
             stage,
+            class,
         } = toml::from_str(text)
             .map_err(|error| source.problem(error.span().as_ref(), error.message()))?;
         let BuildTable { command } = build;
@@ -107,32 +112,61 @@ impl Config {
                 .into_iter()
                 .map(|artifact| not_empty("an artifact", artifact))
                 .collect::<Result<_, _>>()?,
-            stages: rules(&source, stage)?,
+            stages: rules(&source, stage, Named::Stage)?,
+            classes: rules(&source, class, Named::Class)?,
         })
     }
 }
 
-fn rules(source: &Source<'_>, tables: Vec<StageTable>) -> Result<Vec<StageRule>, Problem> {
+/// What rules name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Named {
+    Stage,
+    Class,
+}
+
+impl Named {
+    const fn one(self) -> &'static str {
+        match self {
+            Self::Stage => "stage",
+            Self::Class => "class",
+        }
+    }
+
+    const fn all(self) -> &'static str {
+        match self {
+            Self::Stage => "stages",
+            Self::Class => "classes",
+        }
+    }
+}
+
+fn rules(
+    source: &Source<'_>,
+    tables: Vec<RuleTable>,
+    named: Named,
+) -> Result<Vec<StageRule>, Problem> {
+    let (one, all) = (named.one(), named.all());
     if let Some(first_too_many) = tables.get(MOST_RULES) {
-        let why = format!("there are more than {MOST_RULES} stages");
+        let why = format!("there are more than {MOST_RULES} {all}");
         return Err(source.problem(Some(&first_too_many.name.span()), &why));
     }
     let mut rules: Vec<StageRule> = Vec::with_capacity(tables.len());
-    for StageTable { name, matches } in tables {
+    for RuleTable { name, matches } in tables {
         let refuse_name = |why: &str| Err(source.problem(Some(&name.span()), why));
         let text = name.get_ref();
         if text.trim().is_empty() {
-            return refuse_name("a stage's name is empty");
+            return refuse_name(&format!("a {one}'s name is empty"));
         }
         if text.chars().any(char::is_control) {
-            return refuse_name("a stage's name holds a control character");
+            return refuse_name(&format!("a {one}'s name holds a control character"));
         }
-        if text == OTHER {
+        if named == Named::Stage && text == OTHER {
             return refuse_name("the name `(other)` is reserved for processes that no rule covers");
         }
         if rules.iter().any(|rule| rule.name == *text) {
             return refuse_name(&format!(
-                "the stage `{text}` is there twice: join its expressions with `|`"
+                "the {one} `{text}` is there twice: join its expressions with `|`"
             ));
         }
         let refuse_match = |why: &str| Err(source.problem(Some(&matches.span()), why));
@@ -152,7 +186,7 @@ fn rules(source: &Source<'_>, tables: Vec<StageTable>) -> Result<Vec<StageRule>,
         });
     }
     if let Err(error) = stages::compile(rules.iter().map(|rule| rule.pattern.as_str())) {
-        let why = format!("the expressions of all stages: {}", reason(&error));
+        let why = format!("the expressions of all {all}: {}", reason(&error));
         return Err(source.problem(None, &why));
     }
     Ok(rules)
@@ -192,6 +226,7 @@ impl Source<'_> {
         let shown = text[line_start..].lines().next().unwrap_or_default().trim();
         let why = match shown {
             "[stage]" => "a stage is begun by two brackets: `[[stage]]`",
+            "[class]" => "a class is begun by two brackets: `[[class]]`",
             _ => &why,
         };
         Problem::new(format!("cannot use `{file}`"))
@@ -303,13 +338,20 @@ const COMPILER_STAGES: &[(&str, &str)] = &[
     ("compile", r"^(\S*/)?(cc1|cc1plus|clang|clang\+\+)( |$)"),
 ];
 
+const CLASSES_IN_TEMPLATE: &str = r"
+# Processes are grouped by what they run, such as `cc1` or `tsc`. A rule gives those that it matches a name of its own.
+# [[class]]
+# name = 'linkers'
+# match = '^(\S*/)?(collect2|ld|lld|mold)( |$)'
+";
+
 /// The text of a new config file that fits the project: commented, and right as it is.
 pub fn template(facts: &ProjectFacts<'_>) -> String {
     if let Some(preset) = detect_preset(facts.server_package_json) {
         return format!(
             "# build-mem: how this project is built and measured. Found: `server/package.json` depends on next.\n\
              # These are the settings that build-mem uses for such a project without this file, too.\n\n\
-             [build]\ncommand = \"npm run build\"      # run by `bash -lc`\n\n{}",
+             [build]\ncommand = \"npm run build\"      # run by `bash -lc`\n\n{}{CLASSES_IN_TEMPLATE}",
             preset.text()
         );
     }
@@ -458,6 +500,7 @@ fn render(recipe: &Recipe) -> String {
     for (name, matches) in *stages {
         let _ = writeln!(text, "[[stage]]\nname = \"{name}\"\nmatch = '{matches}'");
     }
+    text.push_str(CLASSES_IN_TEMPLATE);
     text
 }
 
@@ -515,7 +558,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said_with_its_place() {
         insta::assert_snapshot!(refusal("[build]\ncomand = \"make\"\n"), @r#"cannot use `build-mem.toml`: line 2, column 1, `comand = "make"`: unknown field `comand`, expected `command`"#);
-        insta::assert_snapshot!(refusal("[biuld]\ncommand = \"make\"\n"), @"cannot use `build-mem.toml`: line 1, column 2, `[biuld]`: unknown field `biuld`, expected one of `build`, `clear`, `verify`, `stage`");
+        insta::assert_snapshot!(refusal("[biuld]\ncommand = \"make\"\n"), @"cannot use `build-mem.toml`: line 1, column 2, `[biuld]`: unknown field `biuld`, expected one of `build`, `clear`, `verify`, `stage`, `class`");
         insta::assert_snapshot!(refusal("[clear]\npaths = \"out\"\n"), @r#"cannot use `build-mem.toml`: line 2, column 9, `paths = "out"`: invalid type: string "out", expected a sequence"#);
         insta::assert_snapshot!(refusal("[build]\ncommand = \"make\n"), @r#"cannot use `build-mem.toml`: line 2, column 16, `command = "make`: invalid basic string, expected `"`"#);
         insta::assert_snapshot!(refusal("[build]\ncommand = \" \"\n"), @r#"cannot use `build-mem.toml`: line 2, column 11, `command = " "`: the command is empty"#);
@@ -538,6 +581,32 @@ mod tests {
         insta::assert_snapshot!(refusal(&rule("two\\nlines", "x")), @r#"cannot use `build-mem.toml`: line 2, column 8, `name = "two\nlines"`: a stage's name holds a control character"#);
         insta::assert_snapshot!(refusal(&rule("(other)", "x")), @r#"cannot use `build-mem.toml`: line 2, column 8, `name = "(other)"`: the name `(other)` is reserved for processes that no rule covers"#);
         insta::assert_snapshot!(refusal(&(rule("x", "x") + &rule("y", "y") + &rule("x", "z"))), @r#"cannot use `build-mem.toml`: line 8, column 8, `name = "x"`: the stage `x` is there twice: join its expressions with `|`"#);
+    }
+
+    #[test]
+    fn a_class_is_read_and_refused_as_a_stage_is() {
+        let rule = |name: &str, matches: &str| {
+            format!("[[class]]\nname = \"{name}\"\nmatch = '{matches}'\n")
+        };
+        let config = parse(&(rule("c", "cc1") + &rule("(other)", "x"))).unwrap();
+        let classes: Vec<_> = (config.classes.iter())
+            .map(|rule| (rule.name.as_str(), rule.pattern.as_str()))
+            .collect();
+        assert_eq!(classes, [("c", "cc1"), ("(other)", "x")]);
+        assert!(config.stages.is_empty());
+        insta::assert_snapshot!(refusal(&rule("c", "(")), @"cannot use `build-mem.toml`: line 3, column 9, `match = '('`: `(` is not a regular expression: unclosed group");
+        insta::assert_snapshot!(refusal(&rule("c", "")), @"cannot use `build-mem.toml`: line 3, column 9, `match = ''`: an empty expression matches every process");
+        insta::assert_snapshot!(refusal(&rule("", "x")), @r#"cannot use `build-mem.toml`: line 2, column 8, `name = ""`: a class's name is empty"#);
+        insta::assert_snapshot!(refusal(&(rule("x", "x") + &rule("x", "y"))), @r#"cannot use `build-mem.toml`: line 5, column 8, `name = "x"`: the class `x` is there twice: join its expressions with `|`"#);
+        insta::assert_snapshot!(refusal("[class]\nname = \"x\"\nmatch = 'y'\n"), @"cannot use `build-mem.toml`: line 1, column 1, `[class]`: a class is begun by two brackets: `[[class]]`");
+        let many: String = (0..=MOST_RULES)
+            .map(|n| rule(&format!("c{n}"), "x"))
+            .collect();
+        let refusal = refusal(&many);
+        assert!(
+            refusal.ends_with("there are more than 200 classes"),
+            "{refusal}"
+        );
     }
 
     #[test]
@@ -699,6 +768,11 @@ mod tests {
         [[stage]]
         name = "rustc"
         match = '^(\S*/)?rustc( |$)'
+
+        # Processes are grouped by what they run, such as `cc1` or `tsc`. A rule gives those that it matches a name of its own.
+        # [[class]]
+        # name = 'linkers'
+        # match = '^(\S*/)?(collect2|ld|lld|mold)( |$)'
         "#);
         insta::assert_snapshot!(template(&ProjectFacts::default()), @r#"
         # build-mem: how this project is built and measured. Found: no build system that build-mem knows.
@@ -718,6 +792,11 @@ mod tests {
         # [[stage]]
         # name = "bundle"
         # match = 'webpack|vite build'
+
+        # Processes are grouped by what they run, such as `cc1` or `tsc`. A rule gives those that it matches a name of its own.
+        # [[class]]
+        # name = 'linkers'
+        # match = '^(\S*/)?(collect2|ld|lld|mold)( |$)'
         "#);
     }
 

@@ -115,6 +115,12 @@ pub enum EventKind {
         /// Out-of-memory kills that the cgroup itself counted; absent where it cannot tell.
         oom_kills: Option<u64>,
     },
+    /// Stages have begun or ended: the highest usage of the cgroup since the event before of this kind, or since the
+    /// build's start, as the kernel has kept it. Source: an open `memory.peak`, which was set back then (Linux 6.12).
+    StagePeakRead {
+        /// The figure.
+        bytes: ByteSize,
+    },
     /// How the build fared for want of memory, as its cgroup tells after the build.
     PressureRead(CgroupPressure),
     /// The high-water mark of a cgroup to which processes of the build went.
@@ -175,7 +181,7 @@ pub struct ProcessSample {
     pub tgid: Tgid,
     /// Resident set size: `resident` of `/proc/<tgid>/statm`, proc_pid_statm(5).
     pub rss: ByteSize,
-    /// Anonymous part of it, as long as PSS was never read: `resident` less `shared` of the same file.
+    /// Anonymous part of it: `resident` less `shared` of the same file. Absent in older recordings once PSS was read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub anon: Option<ByteSize>,
     /// Proportional set size, where it was read in this sample.
@@ -185,12 +191,15 @@ pub struct ProcessSample {
 
 /// Proportional set size of one process at one moment.
 ///
-/// Source: `Pss:`, `Pss_Shmem:` and `Rss:` of `/proc/<tgid>/smaps_rollup`, proc_pid_smaps(5). Needs ptrace access to
+/// Source: `Pss:`, `Pss_File:`, `Pss_Shmem:` and `Rss:` of `/proc/<tgid>/smaps_rollup`, proc_pid_smaps(5). Needs ptrace access to
 /// the process. Reading walks its page tables: some 4 ms a GiB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PssSample {
     /// All of it.
     pub total: ByteSize,
+    /// The part that is of files: executables, libraries, mapped data. Absent in older recordings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<ByteSize>,
     /// The part that is shared memory or tmpfs, which the cgroup counts as shmem.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub shmem: ByteSize,
@@ -266,6 +275,9 @@ pub struct ProfilerCost {
     pub peak_rss: ByteSize,
     /// Samples taken.
     pub samples: u64,
+    /// Those of them that were taken because memory grew, and not because it was time.
+    #[serde(default)]
+    pub samples_triggered: u64,
     /// Samples put off because the sampler's share of a core was used up.
     pub samples_put_off: u64,
 }

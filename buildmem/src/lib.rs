@@ -3,9 +3,11 @@
 //! A run is a sequence of [events](event::Event); everything that is said about a build is a fold over it.
 //! `docs/architecture.md` has the map of the modules and the rules between them.
 
+pub mod advise;
 pub mod attribution;
 pub mod automatic_stages;
 pub mod capability;
+pub mod classes;
 pub mod cli;
 pub mod command_line;
 pub mod commands;
@@ -15,8 +17,10 @@ pub mod diagnosis;
 pub mod event;
 pub mod exit_code;
 pub mod export;
+pub mod growth;
 pub mod handed_over;
 pub mod ids;
+pub mod jobs;
 pub mod launch;
 pub mod observe;
 pub mod out_dir;
@@ -27,6 +31,7 @@ pub mod recording;
 pub mod report;
 pub mod sampling;
 pub mod session;
+pub mod stage_peaks;
 pub mod stage_rule;
 pub mod stages;
 pub mod timeline;

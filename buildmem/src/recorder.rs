@@ -141,6 +141,7 @@ mod tests {
             cgroup: None,
             stages: Vec::new(),
             budget: None,
+            classes: Vec::new(),
             preset: None,
             image: None,
         }

@@ -55,6 +55,9 @@ pub struct Header {
     pub cgroup: Option<String>,
     /// The stage rules in force, highest precedence first.
     pub stages: Vec<StageRule>,
+    /// The class rules in force, highest precedence first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<StageRule>,
     /// What the build was to stay within.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<ByteSize>,
@@ -238,6 +241,7 @@ mod tests {
             cgroup_version: Some(2),
             cgroup: None,
             stages: Vec::new(),
+            classes: Vec::new(),
             budget: None,
             preset: None,
             image: None,

@@ -40,6 +40,9 @@ pub struct Report {
     pub stages: Vec<Stage>,
     /// The processes.
     pub processes: Processes,
+    /// The parallel jobs of each build tool that had two at least, those with the largest first.
+    #[serde(default)]
+    pub jobs: Vec<JobPool>,
     /// What the out-of-memory killer did in the build's cgroup.
     pub oom: Oom,
     /// How the build fared for want of memory.
@@ -131,7 +134,7 @@ impl Exit {
 }
 
 /// The kernel's high-water mark of the build's cgroup.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Headline {
     /// The figure; absent where the kernel keeps none.
     pub bytes: Option<u64>,
@@ -139,6 +142,9 @@ pub struct Headline {
     pub source: Option<String>,
     /// Highest sampled usage of the cgroup. Never more than a lower bound.
     pub highest_sampled_bytes: Option<u64>,
+    /// The second headline: what a limit would have to hold. Absent where no sample told of what the memory consisted.
+    #[serde(default)]
+    pub without_cache: Option<WithoutCache>,
     /// The build's cgroup, as a path from the root of its hierarchy.
     pub cgroup: Option<String>,
     /// Whether everything that the build ran was charged to this cgroup all the time, and that was seen: never so
@@ -151,6 +157,19 @@ pub struct Headline {
     pub limit_bytes: Option<u64>,
     /// Where processes of the build went.
     pub escaped: Vec<Escaped>,
+}
+
+/// The highest usage without page cache: heaps, stacks, shared memory and the kernel's own. The kernel takes files' pages
+/// back when it needs room, so this is what has to fit; how much of them is in the headline depends on what was
+/// read before the build.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WithoutCache {
+    /// The figure: of the highest sample, so a lower bound.
+    pub bytes: u64,
+    /// Its moment.
+    pub at_s: f64,
+    /// Where it was read.
+    pub source: String,
 }
 
 /// A cgroup to which processes of the build went.
@@ -184,6 +203,9 @@ pub struct Peak {
     pub at_s: f64,
     /// The cgroup's usage then.
     pub cgroup_bytes: Option<u64>,
+    /// `cgroup_bytes` as a share of the headline: how close to its peak the build was looked at. Absent without either.
+    #[serde(default)]
+    pub capture: Option<f64>,
     /// Sum of the live processes' PSS.
     pub pss_bytes: u64,
     /// The part of `pss_bytes` that was read in this very sample. The rest was read in an earlier one and moved
@@ -212,8 +234,12 @@ pub struct Composition {
     pub shmem: u64,
     /// Kernel memory; absent where the kernel does not tell.
     pub kernel: Option<u64>,
-    /// The cgroup's usage less the processes' PSS (without their shared memory), `file_unmapped`, `shmem` and
-    /// `kernel`. Negative when the processes hold file pages that are charged to another cgroup.
+    /// The part of the processes' PSS that is of files and not charged to this cgroup: libraries and executables that
+    /// were read before the build, and are charged to who read them. Their PSS less `file_mapped`.
+    #[serde(default)]
+    pub charged_elsewhere: u64,
+    /// The cgroup's usage less the processes' PSS (without their shared memory, and without `charged_elsewhere`),
+    /// `file_unmapped`, `shmem` and `kernel`.
     pub unattributed: i64,
 }
 
@@ -311,9 +337,9 @@ pub struct TopProcess {
 }
 
 /// Processes that ran the same thing.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ProcessClass {
-    /// What they ran, such as `cc1` or `node processChild.js`.
+    /// What they ran, such as `cc1` or `node jest-worker/processChild.js`; or the name that a rule gave.
     pub command_class: String,
     /// How many.
     pub count: u64,
@@ -321,6 +347,79 @@ pub struct ProcessClass {
     pub peak_rss_max_bytes: Option<u64>,
     /// The median of their peak RSS; absent where none is known.
     pub peak_rss_p50_bytes: Option<u64>,
+    /// Most of them alive at once, from fork to end.
+    #[serde(default)]
+    pub peak_concurrency: u64,
+    /// Sum of the PSS of those that were alive at the build's peak.
+    #[serde(default)]
+    pub pss_at_peak_bytes: u64,
+    /// That as a part of the sum of PSS at the peak, from 0 to 1.
+    #[serde(default)]
+    pub share_of_peak: f64,
+}
+
+/// A tool that runs jobs side by side, and can be told how many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum JobTool {
+    /// GNU make: `-j`.
+    Make,
+    /// ninja, and samurai: `-j`.
+    Ninja,
+    /// cargo: `build.jobs`.
+    Cargo,
+    /// go: `-p`.
+    Go,
+    /// nx: `--parallel`.
+    Nx,
+    /// turbo: `--concurrency`.
+    Turbo,
+    /// The workers of next's build: `experimental.cpus`.
+    Next,
+    /// jest: `--maxWorkers`.
+    Jest,
+}
+
+impl JobTool {
+    /// As it stands in the result.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Make => "make",
+            Self::Ninja => "ninja",
+            Self::Cargo => "cargo",
+            Self::Go => "go",
+            Self::Nx => "nx",
+            Self::Turbo => "turbo",
+            Self::Next => "next",
+            Self::Jest => "jest",
+        }
+    }
+}
+
+/// The parallel jobs of one tool: its children, each with everything that it started. The cost of a job is the most that
+/// its processes can have had resident together, of the exact peak of each: pages that they share with others are
+/// counted in full, so it is rather too high than too low.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobPool {
+    /// The tool.
+    pub tool: JobTool,
+    /// How many jobs there were.
+    pub jobs: u64,
+    /// Those of them of whose processes no peak is known.
+    pub unmeasured: u64,
+    /// Most of them at once.
+    pub peak_concurrency: u64,
+    /// The typical cost: half of the time that jobs ran was spent in jobs of at most so much.
+    pub typical_bytes: Option<u64>,
+    /// The class of the largest process of the largest job.
+    pub largest_class: Option<String>,
+    /// The most that the rest of the build held while a job ran: anonymous PSS, shared memory and the kernel's own,
+    /// without page cache. Absent where no sample fell on a job.
+    pub beside_bytes: Option<u64>,
+    /// The same at any time: what has to fit however few jobs there are.
+    pub others_bytes: Option<u64>,
+    /// The costs of the largest jobs, largest first, no more than 64.
+    pub largest_bytes: Vec<u64>,
 }
 
 /// A process that outlived the build.

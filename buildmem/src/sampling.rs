@@ -10,17 +10,23 @@ use std::time::Duration;
 use crate::ids::{ProcessId, Tgid};
 use crate::units::{BootTime, ByteSize};
 
-/// The sampler's share of one core, as a divisor: 1 %.
-const SHARE_OF_CORE: u32 = 100;
+/// The sampler's share of one core, as a divisor: half a percent, so that all of build-mem stays within one.
+const SHARE_OF_CORE: u32 = 200;
+
+/// The part of that which the overview may use, so that something is left for PSS: two thirds.
+const SHARE_OF_OVERVIEW: (u32, u32) = (2, 3);
 
 /// What the sampler may use at once at the start, so that a build of a second is sampled too.
-const HEAD_START: Duration = Duration::from_millis(10);
+const HEAD_START: Duration = Duration::from_millis(15);
 
 /// A change of RSS below this part of it leaves PSS as it is.
 const LEAST_CHANGE: u64 = 100;
 
 /// A change of RSS below this leaves PSS as it is: one sync of the kernel's per-CPU counters.
 const LEAST_CHANGE_BYTES: ByteSize = ByteSize::from_kib(256);
+
+/// So long a PSS that was read follows a change of RSS: new pages are mostly the process's own.
+const FOLLOWS_RSS: Duration = Duration::from_millis(500);
 
 /// PSS is read anew after this time although RSS stayed: others may have come to share its pages, or ceased to.
 const OUT_OF_DATE: Duration = Duration::from_secs(2);
@@ -42,11 +48,36 @@ const LEAST_COST: Duration = Duration::from_micros(40);
 pub struct Budget {
     overview: Duration,
     close_looks: Duration,
+    /// What the last overview cost.
+    last_overview: Duration,
 }
+
+/// What is left for overviews.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Means {
+    /// Nothing.
+    None,
+    /// A few, which are kept for a new high.
+    Last,
+    /// Less than half of the share.
+    Short,
+    /// More.
+    #[default]
+    Ample,
+}
+
+/// So many overviews are kept for a new high.
+const KEPT: u32 = 4;
 
 impl Budget {
     /// Adds what reading the cgroup and everyone's RSS cost.
     pub fn spend_on_overview(&mut self, cost: Duration) {
+        self.overview += cost;
+        self.last_overview = cost;
+    }
+
+    /// Adds what a look at the cgroup's usage alone cost.
+    pub fn spend_on_look(&mut self, cost: Duration) {
         self.overview += cost;
     }
 
@@ -65,11 +96,26 @@ impl Budget {
         self.spent() < share(elapsed)
     }
 
-    /// Whether a sample may be taken at all. One expensive PSS must not blind the sampler, so the overview has
-    /// the whole share to itself; PSS gets what the overview leaves.
-    pub fn has_left_for_overview(&self, elapsed: Duration) -> bool {
-        self.overview < share(elapsed)
+    /// What is left for overviews, so long after the start. One expensive PSS must not blind the sampler, so they have a
+    /// share that PSS cannot use up; PSS gets what they leave.
+    pub fn means(&self, elapsed: Duration) -> Means {
+        let share = share_of_overview(elapsed);
+        let left = share.saturating_sub(self.overview);
+        if left.is_zero() {
+            Means::None
+        } else if left <= self.last_overview * KEPT {
+            Means::Last
+        } else if left < share / 2 {
+            Means::Short
+        } else {
+            Means::Ample
+        }
     }
+}
+
+fn share_of_overview(elapsed: Duration) -> Duration {
+    let (part, whole) = SHARE_OF_OVERVIEW;
+    share(elapsed) * part / whole
 }
 
 /// What may be used, so long after the start.
@@ -106,7 +152,8 @@ pub struct LastRead {
 }
 
 impl Candidate {
-    /// Whether its PSS can have changed, and it has rested since the last read.
+    /// Whether what is known of its PSS is wrong, or may have become so, and it has rested since the last read. As long as
+    /// its pages are shared with the same others, what was read follows RSS well enough for a while.
     fn is_due(&self, now: BootTime) -> bool {
         if self.rss == ByteSize::ZERO {
             // It is just starting or ending: there is nothing to read.
@@ -125,7 +172,7 @@ impl Candidate {
         }
         let change = ByteSize::from_bytes(self.rss.signed_difference(last.rss).unsigned_abs());
         let notable = LEAST_CHANGE_BYTES.max(ByteSize::from_bytes(last.rss.bytes() / LEAST_CHANGE));
-        sharing_changed || change > notable || since > OUT_OF_DATE
+        sharing_changed || (change > notable && since > FOLLOWS_RSS) || since > OUT_OF_DATE
     }
 
     fn expected_cost(&self) -> Duration {
@@ -210,7 +257,7 @@ mod tests {
             age: Duration::from_secs(3),
             ..candidate(1, 1000)
         };
-        let small = read(candidate(2, 40), 150, 30);
+        let small = read(candidate(2, 60), 550, 45);
         assert_eq!(due_ids(&[small, large]), [1, 2]);
     }
 
@@ -224,6 +271,12 @@ mod tests {
             ..read(candidate(1, 100), 1000, 100)
         };
         assert_eq!(due_ids(&[forked]), [1]);
+    }
+
+    #[test]
+    fn a_change_of_rss_is_followed_for_half_a_second_without_a_read() {
+        assert_eq!(due_ids(&[read(candidate(1, 150), 400, 100)]), [0_u32; 0]);
+        assert_eq!(due_ids(&[read(candidate(1, 150), 600, 100)]), [1]);
     }
 
     #[test]
@@ -249,15 +302,15 @@ mod tests {
     }
 
     #[test]
-    fn the_budget_is_one_percent_of_a_core_and_a_head_start() {
+    fn the_budget_is_a_part_of_a_core_and_a_head_start() {
         let mut budget = Budget::default();
         assert!(budget.has_left(Duration::ZERO));
-        budget.spend(Duration::from_millis(11));
+        budget.spend(Duration::from_millis(16));
         assert!(!budget.has_left(Duration::ZERO));
         assert!(budget.has_left(Duration::from_secs(1)));
         budget.spend(Duration::from_millis(100));
-        assert!(!budget.has_left(Duration::from_secs(10)));
-        assert!(budget.has_left(Duration::from_secs(11)));
+        assert!(!budget.has_left(Duration::from_secs(20)));
+        assert!(budget.has_left(Duration::from_secs(21)));
     }
 
     #[test]
@@ -265,8 +318,30 @@ mod tests {
         let mut budget = Budget::default();
         budget.spend(Duration::from_millis(100));
         assert!(!budget.has_left(Duration::ZERO));
-        assert!(budget.has_left_for_overview(Duration::ZERO));
+        assert_eq!(budget.means(Duration::ZERO), Means::Ample);
         budget.spend_on_overview(Duration::from_millis(11));
-        assert!(!budget.has_left_for_overview(Duration::ZERO));
+        assert_eq!(budget.means(Duration::ZERO), Means::None);
+    }
+
+    #[test]
+    fn the_last_overviews_are_kept() {
+        use Means::{Ample, Last, Short};
+        let mut budget = Budget::default();
+        let mut means = Vec::new();
+        // The share is 10 ms.
+        for _ in 0..10 {
+            means.push(budget.means(Duration::ZERO));
+            budget.spend_on_overview(Duration::from_millis(1));
+        }
+        assert_eq!(
+            means,
+            [
+                Ample, Ample, Ample, Ample, Ample, Ample, Last, Last, Last, Last
+            ]
+        );
+        let mut budget = Budget::default();
+        budget.spend_on_overview(Duration::from_millis(6));
+        budget.spend_on_overview(Duration::from_micros(50));
+        assert_eq!(budget.means(Duration::ZERO), Short);
     }
 }

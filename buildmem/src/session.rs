@@ -2,18 +2,22 @@
 //! the order of time, feeds recording and tree, and ends with the build.
 
 use std::collections::BTreeSet;
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use crate::event::{Event, EventKind, ExitStatus, Note, ProfilerCost};
 use crate::export::text::Status;
+use crate::growth::Growth;
 use crate::ids::Tgid;
 use crate::launch::signals::SignalStream;
 use crate::launch::start::RunningBuild;
 use crate::launch::terminal::Terminal;
 use crate::observe::bpf::LostCount;
-use crate::observe::cgroup::{Hierarchy, Leaf};
+use crate::observe::cgroup::{Hierarchy, Leaf, StageMark};
 use crate::observe::host::boot_time_now;
 use crate::observe::proc::is_gone;
 use crate::observe::sampler::Sampler;
@@ -21,11 +25,19 @@ use crate::observe::tracker::Tracker;
 use crate::problem::Problem;
 use crate::reading::Reading;
 use crate::recorder::{Recorded, Recorder};
+use crate::sampling::Means;
+use crate::stages::StageId;
 use crate::tree::ProcessTree;
 use crate::units::{BootTime, ByteSize};
 
 /// How often the recording is handed to the system, so that it survives our end.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long the clock waits for its sample at the most, when few more can be had.
+const CLOCK_AT_LEAST: Duration = Duration::from_secs(1);
+
+/// How soon it is seen that stages change, where the kernel keeps a mark for each.
+const STAGES_CHANGE: Duration = Duration::from_millis(20);
 
 /// How long processes that end together with the build are waited for before they count as left running.
 const SETTLE: Duration = Duration::from_millis(200);
@@ -45,9 +57,21 @@ pub struct Session {
     /// The build's own process, with the moment of its end as the kernel saw it.
     root: Option<(Tgid, Option<BootTime>)>,
     escaped: BTreeSet<String>,
+    /// Absent where the kernel keeps no mark that can be set back.
+    stage_mark: Option<StageMark>,
+    /// The stages that went on when the mark was last read.
+    live_stages: BTreeSet<StageId>,
     usage: Option<ByteSize>,
     peak: Option<ByteSize>,
+    growth: Growth,
+    /// The kernel tells of growth.
+    watched: bool,
+    /// It will, and has not yet.
+    armed: bool,
+    /// When the last sample was taken.
+    sampled: Option<BootTime>,
     samples: u64,
+    samples_triggered: u64,
 }
 
 /// What a session needs.
@@ -94,9 +118,16 @@ impl Session {
             reaps,
             root: None,
             escaped: BTreeSet::new(),
+            stage_mark: None,
+            live_stages: BTreeSet::new(),
             usage: None,
             peak: None,
+            growth: Growth::default(),
+            watched: false,
+            armed: false,
+            sampled: None,
             samples: 0,
+            samples_triggered: 0,
         }
     }
 
@@ -105,6 +136,7 @@ impl Session {
         &mut self,
         start: impl FnOnce() -> Result<RunningBuild, Problem>,
     ) -> Result<RunningBuild, Problem> {
+        self.stage_mark = self.leaf.as_ref().and_then(|leaf| leaf.stage_mark().ok());
         self.tracker.arm()?;
         let build = start();
         self.tracker.disarm()?;
@@ -123,11 +155,14 @@ impl Session {
         signals: &SignalStream,
         terminal: &Terminal,
     ) -> Result<ExitStatus, Problem> {
-        let mut drains = interval(self.tracker.drain_interval());
+        let mut drains = interval(self.drain_interval());
         drains.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut samples = interval(self.interval);
         samples.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut flushed = Instant::now();
+        let growth = self.growth_events();
+        self.watched = growth.is_some();
+        let mut next_look = Instant::now();
         loop {
             // Signals reach the build through a borrow that waiting for its end holds, too.
             let signal = tokio::select! {
@@ -143,9 +178,21 @@ impl Session {
                 signal = signals.next() => Some(signal?),
                 _ = samples.tick() => {
                     self.drain();
-                    self.sample();
+                    self.sample(self.means_for_the_clock());
                     if terminal.shows_status() {
                         terminal.set_status(&self.status_line());
+                    }
+                    None
+                }
+                () = sleep_until(next_look), if self.leaf.is_some() => {
+                    next_look = Instant::now() + self.look();
+                    None
+                }
+                () = readable(growth.as_ref()) => {
+                    if let Some(low) = self.tracker.grown() {
+                        self.growth.told(low);
+                        self.armed = false;
+                        next_look = Instant::now() + self.look();
                     }
                     None
                 }
@@ -155,6 +202,10 @@ impl Session {
                         build.reap_others();
                     }
                     self.tracker.flush_diagnostics();
+                    // One waking does for both.
+                    if Instant::now() + self.drain_interval() / 2 >= next_look {
+                        next_look = Instant::now() + self.look();
+                    }
                     None
                 }
             };
@@ -221,8 +272,34 @@ impl Session {
         self.recorder.record(event);
     }
 
+    /// How often the kernel's events are taken over: where stages have a mark of their own, soon after they change.
+    fn drain_interval(&self) -> Duration {
+        let usual = self.tracker.drain_interval();
+        match self.stage_mark {
+            Some(_) => usual.min(STAGES_CHANGE),
+            None => usual,
+        }
+    }
+
     /// Takes over the kernel's events.
     fn drain(&mut self) {
+        self.take_over();
+        let live = self.tree.live_stages();
+        if live != self.live_stages {
+            self.live_stages = live;
+            self.read_stage_mark();
+        }
+    }
+
+    /// Reads the highest usage since the stages last changed.
+    fn read_stage_mark(&mut self) {
+        // Without it, the report says so.
+        if let Some(bytes) = self.stage_mark.as_ref().and_then(|mark| mark.take().ok()) {
+            self.record_now(EventKind::StagePeakRead { bytes });
+        }
+    }
+
+    fn take_over(&mut self) {
         let Self {
             tracker,
             tree,
@@ -249,7 +326,51 @@ impl Session {
         });
     }
 
-    fn sample(&mut self) {
+    /// What tells that the build's memory has grown, where something does.
+    fn growth_events(&self) -> Option<AsyncFd<OwnedFd>> {
+        self.leaf.as_ref()?;
+        let fd = self.tracker.growth_fd()?.try_clone_to_owned().ok()?;
+        // SAFETY: the descriptor is an `OwnedFd`'s, which gives the same one as long as it lives.
+        let events = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) };
+        // Without it the usage is looked at more often.
+        events.ok()
+    }
+
+    /// Looks whether memory has grown so much that a sample is due. Gives the time until the next look.
+    fn look(&mut self) -> Duration {
+        let Some(leaf) = &mut self.leaf else {
+            return self.interval;
+        };
+        let Some((at, usage)) = self.sampler.look(|| leaf.usage().ok()) else {
+            return self.interval;
+        };
+        if self.growth.looked(at, usage, self.sampler.means(at)) {
+            self.drain();
+            let before = self.samples;
+            self.sample(Means::Last);
+            self.samples_triggered += self.samples - before;
+        }
+        if !self.armed {
+            // Told, and not worth a sample.
+            self.watch_growth();
+        }
+        self.growth.next_look(self.watched)
+    }
+
+    /// The last means are kept for what the clock does not see, but for one sample a second.
+    fn means_for_the_clock(&self) -> Means {
+        if self
+            .sampled
+            .is_none_or(|at| boot_time_now().since(at) > CLOCK_AT_LEAST)
+        {
+            Means::Last
+        } else {
+            Means::Short
+        }
+    }
+
+    /// Takes a sample, where no less than these means are left.
+    fn sample(&mut self, least: Means) {
         let Self {
             sampler,
             tree,
@@ -258,13 +379,18 @@ impl Session {
         } = self;
         // A cgroup that cannot be read leaves the sample without it; the report says so.
         let read_cgroup = || leaf.as_mut().and_then(|leaf| leaf.sample().ok());
-        let Some(event) = sampler.sample(tree, read_cgroup) else {
+        let Some(event) = sampler.sample(tree, least, read_cgroup) else {
             return;
         };
         if let EventKind::Sampled { cgroup, .. } = &event.event {
             self.usage = cgroup.map(|sample| sample.usage);
+            if let Some(usage) = self.usage {
+                self.growth.sampled(event.at, usage);
+                self.watch_growth();
+            }
         }
         self.samples += 1;
+        self.sampled = Some(event.at);
         self.record(event);
         let held = self.usage.unwrap_or_else(|| {
             self.tree
@@ -274,6 +400,23 @@ impl Session {
                 .sum()
         });
         self.peak = self.peak.max(Some(held));
+    }
+
+    /// Has the kernel tell of the growth that is worth the next look.
+    fn watch_growth(&mut self) {
+        if !self.watched {
+            return;
+        }
+        let Some(gate) = self.growth.gate() else {
+            return;
+        };
+        match self.tracker.watch_growth(gate) {
+            Ok(()) => self.armed = true,
+            Err(problem) => {
+                log::warn!("{problem}");
+                self.watched = false;
+            }
+        }
     }
 
     fn status_line(&self) -> String {
@@ -302,9 +445,15 @@ impl Session {
 
     fn tell_left_running(&mut self) {
         let left: Vec<Tgid> = self.tree.live().map(|process| process.tgid).collect();
+        let ends_may_be_lost = self
+            .tracker
+            .lost()
+            .is_ok_and(|losses| losses.iter().any(|lost| lost.count > 0));
         for tgid in left {
             let rss_high_water = match self.sampler.proc().high_water(tgid) {
                 Ok(size) => Reading::known(size, "VmHWM of /proc/<pid>/status"),
+                // It is left in the tree only: its end was lost, which is told.
+                Err(error) if is_gone(&error) && ends_may_be_lost => continue,
                 // It ends just now, and its event is under way: it is as good as ended.
                 Err(error) if is_gone(&error) => Reading::missing("it ended when it was looked at"),
                 Err(error) => Reading::missing(error.to_string()),
@@ -391,9 +540,22 @@ impl Session {
                 .as_secs_f64(),
             peak_rss: self.sampler.proc().high_water(own).unwrap_or_default(),
             samples: self.samples,
+            samples_triggered: self.samples_triggered,
             samples_put_off: self.sampler.put_off(),
         }
     }
+}
+
+/// Waits until there is something to read; for ever without a descriptor.
+async fn readable(events: Option<&AsyncFd<OwnedFd>>) {
+    if let Some(events) = events
+        && let Ok(mut ready) = events.readable().await
+    {
+        // What is there is read at once.
+        ready.clear_ready();
+        return;
+    }
+    std::future::pending::<()>().await;
 }
 
 /// CPU time of all our threads.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use regex::{RegexSet, RegexSetBuilder};
 
-use crate::command_line::CommandLine;
+use crate::command_line::{CommandLine, is_shell};
 use crate::ids::ProcessId;
 use crate::stage_rule::StageRule;
 
@@ -32,11 +32,19 @@ const MORE_MARKS: &str = "(more marks)";
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidRules {
     /// More than [`MOST_RULES`].
-    #[error("there are more than {MOST_RULES} stages")]
-    TooMany,
+    #[error("there are more than {MOST_RULES} {what}")]
+    TooMany {
+        /// What they name: stages or classes.
+        what: &'static str,
+    },
     /// One of the expressions is none, or they are too large together.
-    #[error("the `match` of the stages cannot be used: {0}")]
-    Invalid(regex::Error),
+    #[error("the `match` of the {what} cannot be used: {error}")]
+    Invalid {
+        /// What they name.
+        what: &'static str,
+        /// Why.
+        error: regex::Error,
+    },
 }
 
 /// A stage: its place in [`Stages::names`].
@@ -44,6 +52,11 @@ pub enum InvalidRules {
 pub struct StageId(u16);
 
 impl StageId {
+    #[cfg(test)]
+    pub(crate) const fn for_test(index: u16) -> Self {
+        Self(index)
+    }
+
     /// The place in [`Stages::names`].
     pub const fn index(self) -> usize {
         self.0 as usize
@@ -83,14 +96,8 @@ pub struct Stages {
 impl Stages {
     /// With these rules, highest precedence first.
     pub fn from_rules(rules: &[StageRule]) -> Result<Self, InvalidRules> {
-        if rules.len() > MOST_RULES {
-            return Err(InvalidRules::TooMany);
-        }
         let mut stages = Self::none();
-        if !rules.is_empty() {
-            let patterns = rules.iter().map(|rule| rule.pattern.as_str());
-            stages.expressions = Some(compile(patterns).map_err(InvalidRules::Invalid)?);
-        }
+        stages.expressions = compile_rules(rules, "stages")?;
         stages.rules = rules.iter().map(|rule| stages.intern(&rule.name)).collect();
         Ok(stages)
     }
@@ -199,6 +206,24 @@ impl Stages {
     }
 }
 
+/// The expressions of rules that name `what`; `None` without rules.
+pub fn compile_rules(
+    rules: &[StageRule],
+    what: &'static str,
+) -> Result<Option<RegexSet>, InvalidRules> {
+    if rules.len() > MOST_RULES {
+        return Err(InvalidRules::TooMany { what });
+    }
+    if rules.is_empty() {
+        return Ok(None);
+    }
+    let patterns = rules.iter().map(|rule| rule.pattern.as_str());
+    match compile(patterns) {
+        Ok(expressions) => Ok(Some(expressions)),
+        Err(error) => Err(InvalidRules::Invalid { what, error }),
+    }
+}
+
 /// Compiles the expressions of rules within a memory limit; the `regex` crate matches in linear time.
 pub fn compile<'a>(patterns: impl IntoIterator<Item = &'a str>) -> Result<RegexSet, regex::Error> {
     RegexSetBuilder::new(patterns)
@@ -220,10 +245,7 @@ fn mark_of(argv: &CommandLine) -> Option<String> {
 
 /// Whether a shell runs a script given on its command line: `sh -c …`, `bash -lc …`.
 fn runs_script(argv: &CommandLine) -> bool {
-    const SHELLS: [&str; 7] = ["sh", "bash", "dash", "zsh", "ksh", "ash", "fish"];
-    // A login shell's name begins with `-`.
-    let program = argv.program();
-    SHELLS.contains(&program.trim_start_matches('-'))
+    is_shell(&argv.program())
         && argv
             .args
             .iter()

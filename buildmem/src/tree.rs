@@ -1,8 +1,8 @@
 //! The processes of a build, by folding events. It keeps those that are alive: what has ended is handed to
 //! the caller, so that a build of a million processes needs no more room than what runs at once.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use crate::command_line::CommandLine;
@@ -62,8 +62,10 @@ pub struct Process {
     pub stage: StageOf,
     /// Its RSS in the last sample that told it.
     pub rss: Option<ByteSize>,
-    /// Anonymous part of `rss`, as long as PSS was never read.
+    /// Anonymous part of `rss`, where the sample told it.
     pub anon: Option<ByteSize>,
+    /// The rest of `rss`, as it was when PSS was last read.
+    file_rss_at_read: Option<ByteSize>,
     /// Its PSS as it was last read, and when.
     pub pss: Option<(BootTime, PssSample)>,
     /// When its pages last began or ceased to be shared with a relative: a PSS read before is out of date.
@@ -94,6 +96,8 @@ pub struct Holding<'tree> {
     pub process: &'tree Process,
     /// Its PSS now, as well as it is known; `None` where it was never read, nor that of a copy.
     pub pss: Option<ByteSize>,
+    /// The part of it that is of files, as far as it is known.
+    pub file: ByteSize,
     /// Nothing that changed since it was read makes it wrong, but new pages that it has in common with others.
     pub up_to_date: bool,
 }
@@ -109,6 +113,18 @@ pub struct Ended {
     pub seen: bool,
     /// How it ended; `None` when that was not seen.
     pub status: Option<ExitStatus>,
+}
+
+/// The pages of files that a process has resident.
+struct MovedFiles {
+    /// When PSS was read.
+    then: ByteSize,
+    /// In the last sample.
+    now: ByteSize,
+    /// The PSS that they have now, as well as it is known.
+    pss: ByteSize,
+    /// The PSS that they had when it was read.
+    read: ByteSize,
 }
 
 impl Process {
@@ -137,12 +153,51 @@ impl Process {
             .max_by_key(|(_, high_water)| *high_water)
     }
 
-    /// Its PSS now, as well as it is known: as last read, moved by what its RSS changed since. New pages are
-    /// taken to be its own.
+    /// Its PSS now, as well as it is known: as last read, moved by what its RSS changed since. New anonymous pages are
+    /// taken to be its own, and new pages of files to be shared as those that it had.
     pub fn current_pss(&self) -> Option<ByteSize> {
         let (_, read) = self.pss?;
         let rss = self.rss.unwrap_or(read.rss);
-        Some((read.total + rss).saturating_sub(read.rss))
+        let (more, less) = self.moved_files().map_or_else(
+            || (ByteSize::ZERO, ByteSize::ZERO),
+            |MovedFiles {
+                 then,
+                 now,
+                 pss,
+                 read,
+             }| (then + pss, now + read),
+        );
+        Some((read.total + rss + more).saturating_sub(read.rss + less))
+    }
+
+    /// The part of [`current_pss`](Self::current_pss) that is of files.
+    fn current_pss_file(&self) -> ByteSize {
+        let read = self.pss.and_then(|(_, read)| read.file).unwrap_or_default();
+        let now = self.moved_files().map_or(read, |files| files.pss);
+        // Less where the process has given back so much that not all of it can be left.
+        now.min(self.current_pss().unwrap_or_default())
+    }
+
+    /// Its pages of files when PSS was read and now, where the samples told them.
+    fn moved_files(&self) -> Option<MovedFiles> {
+        let (_, read) = self.pss?;
+        let (read, then, now) = (read.file?, self.file_rss_at_read?, self.file_rss()?);
+        let pss = if then == ByteSize::ZERO {
+            read + now
+        } else {
+            read.scaled(now, then)
+        };
+        Some(MovedFiles {
+            then,
+            now,
+            pss,
+            read,
+        })
+    }
+
+    /// Resident pages that are not anonymous.
+    fn file_rss(&self) -> Option<ByteSize> {
+        Some(self.rss?.saturating_sub(self.anon?))
     }
 
     /// The part of [`current_pss`](Self::current_pss) that the cgroup counts as shmem.
@@ -238,6 +293,7 @@ impl ProcessTree {
             | EventKind::SignalForwarded { .. }
             | EventKind::BuildEnded { .. }
             | EventKind::HeadlineRead { .. }
+            | EventKind::StagePeakRead { .. }
             | EventKind::PressureRead(_)
             | EventKind::EscapedCgroupRead { .. }
             | EventKind::Verified { .. }
@@ -277,19 +333,22 @@ impl ProcessTree {
             let own = process
                 .pss
                 .is_some_and(|(at, _)| at >= process.sharing_changed);
-            let (pss, up_to_date) = match (read.get(&process.family), process.rss) {
+            let (pss, file, up_to_date) = match (read.get(&process.family), process.rss) {
                 (Some((_, like)), Some(rss)) if !own => {
-                    (Some(rss.scaled(like.total, like.rss)), true)
+                    let part = |of: ByteSize| rss.scaled(of, like.rss);
+                    let file = like.file.unwrap_or_default();
+                    (Some(part(like.total)), part(file), true)
                 }
                 // Never read, and no copy of another: its anonymous memory is its own, and that is the least.
                 _ if process.pss.is_none() && copies.get(&process.family) == Some(&1) => {
-                    (process.anon, false)
+                    (process.anon, ByteSize::ZERO, false)
                 }
-                _ => (process.current_pss(), own),
+                _ => (process.current_pss(), process.current_pss_file(), own),
             };
             holdings.push(Holding {
                 process,
                 pss,
+                file,
                 up_to_date,
             });
         }
@@ -314,6 +373,14 @@ impl ProcessTree {
     /// What did not fit.
     pub const fn anomalies(&self) -> Anomalies {
         self.anomalies
+    }
+
+    /// The stages that have a live process.
+    pub fn live_stages(&self) -> BTreeSet<StageId> {
+        self.live
+            .values()
+            .filter_map(|process| process.stage.stage())
+            .collect()
     }
 
     /// The stage of highest precedence that has a live process.
@@ -397,6 +464,7 @@ impl ProcessTree {
         // Another program: nothing that was measured of the last one holds.
         process.rss = None;
         process.anon = None;
+        process.file_rss_at_read = None;
         process.pss = None;
         process.sharing_changed = at;
         let left = std::mem::replace(&mut process.family, family);
@@ -431,6 +499,7 @@ impl ProcessTree {
         process.anon = sample.anon;
         if let Some(pss) = sample.pss {
             process.pss = Some((at, pss));
+            process.file_rss_at_read = process.file_rss();
         }
     }
 
@@ -507,6 +576,7 @@ impl Process {
             stage,
             rss: None,
             anon: None,
+            file_rss_at_read: None,
             pss: None,
             sharing_changed: started,
             family,
@@ -612,6 +682,7 @@ mod tests {
         };
         let read = PssSample {
             total: ByteSize::from_mib(60),
+            file: None,
             shmem: ByteSize::ZERO,
             rss: ByteSize::from_mib(100),
         };
@@ -620,6 +691,34 @@ mod tests {
             tree.get(Tgid(10)).unwrap().current_pss(),
             Some(ByteSize::from_mib(90))
         );
+    }
+
+    #[test]
+    fn files_that_are_mapped_after_a_read_are_no_anonymous_memory() {
+        let mib = ByteSize::from_mib;
+        let sample = |rss, anon, pss| EventKind::Sampled {
+            cgroup: None,
+            processes: vec![ProcessSample {
+                tgid: Tgid(10),
+                rss: mib(rss),
+                anon: Some(mib(anon)),
+                pss,
+            }],
+        };
+        let read = PssSample {
+            total: mib(8),
+            file: Some(mib(4)),
+            shmem: ByteSize::ZERO,
+            rss: mib(10),
+        };
+        let (tree, _) = fold(&[
+            forked(1, 10),
+            sample(10, 4, Some(read)),
+            // 15 MiB of files more, of which two thirds are its part, and 20 of its own.
+            sample(45, 24, None),
+        ]);
+        let holding = &tree.holdings()[0];
+        assert_eq!((holding.pss, holding.file), (Some(mib(38)), mib(14)));
     }
 
     #[test]
@@ -652,6 +751,7 @@ mod tests {
         };
         let half = PssSample {
             total: ByteSize::from_mib(100),
+            file: None,
             shmem: ByteSize::ZERO,
             rss,
         };

@@ -19,6 +19,9 @@ impl ByteSize {
     /// Nothing.
     pub const ZERO: Self = Self(0);
 
+    /// The most that can be told.
+    pub const MAX: Self = Self(u64::MAX);
+
     /// So many bytes.
     pub const fn from_bytes(bytes: u64) -> Self {
         Self(bytes)

@@ -56,6 +56,8 @@ fn the_example_monorepo_has_its_three_stages_and_every_process_is_seen() {
 
     let output = Command::new(env!("CARGO_BIN_EXE_build-mem"))
         .args(["run", "--json-only", "--strict", "--label", "example"])
+        // With its daemon, nx has others do a part, and more of them.
+        .env("NX_DAEMON", "false")
         .current_dir(&project)
         .output()
         .unwrap();
@@ -91,10 +93,17 @@ fn the_example_monorepo_has_its_three_stages_and_every_process_is_seen() {
     let processes = &result["processes"];
     assert_eq!(result["profiler"]["events_lost"], 0);
     assert_eq!(processes["forks"], processes["exits"]);
+    // What npm, nx, tsc and next make; besides, there is what a login shell's profile makes.
+    let by_stage: Vec<u64> = result["stages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|stage| stage["processes"].as_u64().unwrap())
+        .collect();
+    assert_eq!(by_stage[..3], [6, 16, 4]);
     assert!(
-        processes["forks"].as_u64().unwrap() >= 50,
-        "{}",
-        processes["forks"]
+        processes["forks"].as_u64().unwrap() >= 26 + 3,
+        "{by_stage:?}"
     );
     assert_eq!(result["headline"]["complete"], true);
 
@@ -104,10 +113,9 @@ fn the_example_monorepo_has_its_three_stages_and_every_process_is_seen() {
     let unattributed = result["peak"]["composition"]["unattributed"]
         .as_f64()
         .unwrap();
-    // Negative by what node has mapped of files that others read before, positive by a process that is just
-    // ending, whose memory is still charged: up to 14 % either way was seen.
+    // Positive by a process that is just ending, whose memory is still charged.
     assert!(
-        unattributed.abs() < 0.25 * usage,
+        unattributed.abs() < 0.10 * usage,
         "{unattributed} of {usage} is unattributed"
     );
 }

@@ -9,7 +9,8 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use buildmem::commands::replay::replay;
+use buildmem::advise::{Advice, Answer};
+use buildmem::commands::replay::{Rules, replay};
 use buildmem::export;
 use buildmem::report::Report;
 use buildmem::stage_rule::StageRule;
@@ -25,7 +26,7 @@ fn path(name: &str) -> PathBuf {
         .join("recording.jsonl")
 }
 
-fn replayed(name: &str, rules: Option<Vec<StageRule>>) -> (Report, TimelineTable) {
+fn replayed(name: &str, rules: Option<Rules>) -> (Report, TimelineTable) {
     let path = path(name);
     replay(File::open(&path).unwrap(), &path, rules, &[]).unwrap()
 }
@@ -75,6 +76,17 @@ fn the_parts_add_up_to_the_whole() {
         assert_eq!(in_stages, processes.forks, "{name}");
         let in_classes: u64 = processes.classes.iter().map(|class| class.count).sum();
         assert_eq!(in_classes, processes.forks, "{name}");
+        let classes = &processes.classes;
+        let held_by_classes: u64 = classes.iter().map(|class| class.pss_at_peak_bytes).sum();
+        let shares: f64 = classes.iter().map(|class| class.share_of_peak).sum();
+        assert!((shares - 1.0).abs() < 1e-9, "{name}: {shares}");
+        for class in classes {
+            assert!(class.peak_concurrency <= class.count, "{name}: {class:?}");
+            assert!(
+                class.peak_concurrency <= processes.peak_live,
+                "{name}: {class:?}"
+            );
+        }
         for row in &table.rows {
             assert_eq!(
                 row.stage_pss.iter().copied().sum::<ByteSize>(),
@@ -89,6 +101,7 @@ fn the_parts_add_up_to_the_whole() {
             .filter_map(|process| process.pss_bytes)
             .sum();
         assert_eq!(of_processes, peak.pss_bytes, "{name}");
+        assert_eq!(held_by_classes, peak.pss_bytes, "{name}");
         let of_stages: u64 = peak.stages.iter().map(|stage| stage.pss_bytes).sum();
         assert_eq!(of_stages, peak.pss_bytes, "{name}");
         let composition = peak.composition.unwrap();
@@ -112,7 +125,11 @@ fn other_rules_change_the_stages_and_nothing_else() {
         pattern: "tsc".into(),
     };
     let (before, _) = replayed("monorepo", None);
-    let (after, table) = replayed("monorepo", Some(vec![rule]));
+    let rules = Rules {
+        stages: vec![rule],
+        classes: Vec::new(),
+    };
+    let (after, table) = replayed("monorepo", Some(rules));
     let names: Vec<&str> = after
         .stages
         .iter()
@@ -126,8 +143,101 @@ fn other_rules_change_the_stages_and_nothing_else() {
 }
 
 #[test]
+fn a_rule_names_a_class_and_changes_no_stage() {
+    let rule = StageRule {
+        name: "compilers".into(),
+        pattern: "(^|/)(cc1|as)( |$)".into(),
+    };
+    let (before, _) = replayed("lua", None);
+    let rules = Rules {
+        stages: Vec::new(),
+        classes: vec![rule],
+    };
+    let (after, _) = replayed("lua", Some(rules));
+    assert_eq!(after.stages, before.stages);
+    let count = |report: &Report, name: &str| {
+        let mut classes = report.processes.classes.iter();
+        classes
+            .find(|class| class.command_class == name)
+            .map_or(0, |class| class.count)
+    };
+    assert_eq!((count(&before, "cc1"), count(&before, "as")), (34, 34));
+    assert_eq!((count(&after, "cc1"), count(&after, "as")), (0, 0));
+    assert_eq!(count(&after, "compilers"), 68);
+}
+
+fn advice(name: &str, mib: u64) -> Advice {
+    let (report, _) = replayed(name, None);
+    Advice::new(&report, ByteSize::from_mib(mib))
+}
+
+#[test]
+fn the_advice_of_every_recording_is_as_it_was() {
+    for (name, mib) in [("cargo", 1024), ("lua", 256), ("monorepo", 1024)] {
+        let advice = advice(name, mib);
+        let plain = export::text::Palette::plain();
+        let text = written(|out| export::advice::write(&advice, &plain, 100, out));
+        insta::assert_snapshot!(format!("{name}-advice-text"), text);
+        let json = written(|out| export::advice::write_json(&advice, out));
+        insta::assert_snapshot!(format!("{name}-advice-json"), json);
+    }
+}
+
+#[test]
+fn a_build_that_is_too_large_is_told_so_and_gets_no_line() {
+    for name in FIXTURES {
+        let advice = advice(name, 32);
+        assert_eq!(advice.answer, Answer::TooLarge, "{name}");
+        assert!(advice.node.is_none(), "{name}");
+        for pool in &advice.pools {
+            assert_eq!((pool.worst.jobs, pool.typical.jobs), (0, 0), "{name}");
+            assert!(pool.lines.is_empty(), "{name}");
+        }
+        let plain = export::text::Palette::plain();
+        let text = written(|out| export::advice::write(&advice, &plain, 100, out));
+        assert!(
+            text.contains("32.00 MiB  is too little: the run held more"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn the_worst_case_of_as_many_jobs_as_there_were_is_no_less_than_what_was_held() {
+    for name in FIXTURES {
+        let advice = advice(name, 4096);
+        assert_eq!(advice.answer, Answer::Fits, "{name}");
+        for pool in advice.pools {
+            let worst = Some(pool.recorded_worst_bytes);
+            assert!(worst >= advice.recorded_bytes, "{name}: {worst:?}");
+        }
+    }
+}
+
+#[test]
+fn no_line_of_advice_but_what_is_to_be_copied_is_wider_than_the_terminal() {
+    for name in FIXTURES {
+        let mut advice = advice(name, 600);
+        advice.command = vec!["x\n\u{1b}[2J\u{200b}宽字符".repeat(40)];
+        for width in [40, 60, 80, 120] {
+            let of = |palette| written(|out| export::advice::write(&advice, &palette, width, out));
+            let plain = of(export::text::Palette::plain());
+            assert!(
+                plain.chars().all(|c| c == '\n' || !c.is_control()),
+                "{plain:?}"
+            );
+            for line in plain.lines().filter(|line| !line.starts_with("    ")) {
+                assert!(columns(line) <= width, "{name}, width {width}: {line}");
+            }
+            let colored = of(export::text::Palette::colored());
+            assert_eq!(anstream::adapter::strip_str(&colored).to_string(), plain);
+        }
+    }
+}
+
+#[test]
 fn without_rules_the_steps_of_the_root_script_are_the_stages() {
-    let (report, _) = replayed("monorepo", Some(Vec::new()));
+    let (report, _) = replayed("monorepo", Some(Rules::default()));
     let names: Vec<&str> = report
         .stages
         .iter()

@@ -3,6 +3,7 @@
 mod bench;
 mod demo;
 mod ebpf;
+mod fuzz;
 mod run;
 mod table;
 mod test;
@@ -31,6 +32,8 @@ enum Command {
     Test(test::Arguments),
     /// Run the end-to-end tests on other kernels, in virtual machines
     Vm(vm::Arguments),
+    /// Fuzz what reads recordings, records, configs and /proc
+    Fuzz(fuzz::Arguments),
     /// Build the eBPF programs into the object that build-mem embeds
     Ebpf(ebpf::Arguments),
 }
@@ -39,6 +42,7 @@ fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Demo => demo::run(),
+        Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Vm(arguments) => vm::run(&arguments),
         Command::Ebpf(arguments) => ebpf::run(&arguments),

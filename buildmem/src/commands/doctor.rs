@@ -6,7 +6,7 @@ use crate::capability::{Capabilities, Roots};
 use crate::cli::DoctorArgs;
 use crate::commands::color;
 use crate::export;
-use crate::observe::bpf::{self, RELEASE_FUNCTION, TrackerConfig, TriedHook};
+use crate::observe::bpf::{self, TrackerConfig, TriedHook};
 use crate::observe::host;
 use crate::problem::Problem;
 
@@ -20,7 +20,7 @@ const NOT_COMPLETE: u8 = 1;
 /// When it would not.
 pub fn try_ebpf() -> Result<u8, Problem> {
     for (hook, outcome) in try_hooks(&Roots::default())? {
-        if hook != RELEASE_FUNCTION {
+        if bpf::is_needed(hook) {
             outcome?;
         }
     }

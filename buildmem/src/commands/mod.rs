@@ -1,5 +1,6 @@
 //! One short file a command: resolves arguments, wires rooms together.
 
+pub mod advise;
 pub mod color;
 pub mod contain;
 pub mod doctor;
@@ -7,6 +8,7 @@ pub mod generate;
 pub mod init;
 pub mod list;
 pub mod project;
+pub mod recorded;
 pub mod replay;
 pub mod report;
 pub mod run;

@@ -1,25 +1,46 @@
 //! From a recording to its report: what `run` ends with, and `report` and `list` begin with.
 
-use std::fs::File;
-use std::io::{BufReader, Seek as _};
+use std::io::{BufReader, Read, Seek};
 use std::path::Path;
 
 use crate::attribution::Attribution;
 use crate::automatic_stages::StageSearch;
+use crate::classes::ClassRules;
+use crate::config::Config;
 use crate::event::{Event, EventKind, Note};
 use crate::problem::Problem;
 use crate::recording::{RecordingError, RecordingReader};
 use crate::report::Report;
 use crate::stage_rule::StageRule;
+use crate::stages::InvalidRules;
 use crate::timeline::TimelineTable;
+
+/// What a config says of stages and classes.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    /// `[[stage]]`.
+    pub stages: Vec<StageRule>,
+    /// `[[class]]`.
+    pub classes: Vec<StageRule>,
+}
+
+impl From<Config> for Rules {
+    fn from(config: Config) -> Self {
+        Self {
+            stages: config.stages,
+            classes: config.classes,
+        }
+    }
+}
 
 /// Computes the report of a recording; `rules` replace the recorded ones, and `tail` follows what is in the file.
 ///
-/// The file is read twice, so that a long build needs no more room than what is reported of it.
+/// `path` is its name in errors. The file is read twice, so that a long build needs no more room than what is reported
+/// of it.
 pub fn replay(
-    mut file: File,
+    mut file: impl Read + Seek,
     path: &Path,
-    rules: Option<Vec<StageRule>>,
+    rules: Option<Rules>,
     tail: &[Event],
 ) -> Result<(Report, TimelineTable), Problem> {
     let cannot_read = |error: RecordingError| {
@@ -28,13 +49,15 @@ pub fn replay(
             .help("`build-mem list` shows the recordings that are there")
     };
     file.rewind().map_err(|error| cannot_read(error.into()))?;
-    let mut reader = RecordingReader::open(BufReader::new(&file)).map_err(cannot_read)?;
+    let mut reader = RecordingReader::open(BufReader::new(&mut file)).map_err(cannot_read)?;
     let mut header = reader.header().clone();
-    if let Some(rules) = rules {
-        header.stages = rules;
+    if let Some(Rules { stages, classes }) = rules {
+        header.stages = stages;
+        header.classes = classes;
     }
-    let mut search =
-        StageSearch::new(&header.stages).map_err(|error| Problem::new(error.to_string()))?;
+    let cannot_use = |error: InvalidRules| Problem::new(error.to_string());
+    let classes = ClassRules::new(&header.classes).map_err(cannot_use)?;
+    let mut search = StageSearch::new(&header.stages).map_err(cannot_use)?;
     while !search.is_over()
         && let Some(event) = reader.next_event().map_err(cannot_read)?
     {
@@ -43,10 +66,10 @@ pub fn replay(
     for event in tail {
         search.apply(event);
     }
-    let mut fold = Attribution::new(header, search.finish());
+    let mut fold = Attribution::new(header, search.finish()).with_classes(classes);
 
     file.rewind().map_err(|error| cannot_read(error.into()))?;
-    let mut reader = RecordingReader::open(BufReader::new(&file)).map_err(cannot_read)?;
+    let mut reader = RecordingReader::open(BufReader::new(&mut file)).map_err(cannot_read)?;
     let mut last = reader.header().started;
     while let Some(event) = reader.next_event().map_err(cannot_read)? {
         last = event.at;

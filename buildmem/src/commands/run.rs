@@ -189,6 +189,7 @@ impl Plan {
             cgroup_version: leaf.map(|leaf| leaf.hierarchy().version.number()),
             cgroup: leaf.map(Leaf::path_in_hierarchy),
             stages: self.project.config.stages.clone(),
+            classes: self.project.config.classes.clone(),
             budget: args.budget,
             preset: self.project.preset.map(|preset| preset.name().to_owned()),
             image: contain::image(args).map(str::to_owned),

@@ -1,6 +1,7 @@
 //! What was measured, in the forms that people and programs read. Each is a function from a plain value to a
 //! writer.
 
+pub mod advice;
 pub mod csv;
 pub mod doctor;
 pub mod json;

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use crate::event::{Note, VerifyCheck};
 use crate::report::{
-    Composition, Escaped, Exit, Headline, Host, LeftRunning, Oom, OomVictim, Peak, Pressure,
-    ProcessAtPeak, ProcessClass, Processes, Profiler, Report, SCHEMA, Stage, StageAtPeak,
-    TopProcess, Verdict,
+    Composition, Escaped, Exit, Headline, Host, JobPool, JobTool, LeftRunning, Oom, OomVictim,
+    Peak, Pressure, ProcessAtPeak, ProcessClass, Processes, Profiler, Report, SCHEMA, Stage,
+    StageAtPeak, TopProcess, Verdict, WithoutCache,
 };
 
 const KIB: u64 = 1024;
@@ -47,6 +47,11 @@ pub(super) fn monorepo() -> Report {
             bytes: Some(1516 * MIB),
             source: Some("memory.peak".to_owned()),
             highest_sampled_bytes: Some(1509 * MIB),
+            without_cache: Some(WithoutCache {
+                bytes: 1232 * MIB,
+                at_s: 38.914,
+                source: "highest sample of memory.current less the files in memory.stat".to_owned(),
+            }),
             cgroup: Some("/user.slice/build-mem-4100-1a2b".to_owned()),
             complete: true,
             saturated: false,
@@ -56,6 +61,7 @@ pub(super) fn monorepo() -> Report {
         peak: Some(Peak {
             at_s: 38.914,
             cgroup_bytes: Some(1509 * MIB),
+            capture: Some(0.9953),
             pss_bytes: 1262 * MIB,
             pss_read_bytes: 1201 * MIB,
             rss_bytes: 1354 * MIB,
@@ -65,7 +71,8 @@ pub(super) fn monorepo() -> Report {
                 file_unmapped: 243 * MIB,
                 shmem: 0,
                 kernel: Some(19 * MIB),
-                unattributed: -15 * (MIB.cast_signed()),
+                charged_elsewhere: 15 * MIB,
+                unattributed: 0,
             }),
             stages: vec![
                 held("next-build", 1180 * MIB),
@@ -103,6 +110,12 @@ pub(super) fn monorepo() -> Report {
             ),
             stage("(other)", 0.0, 40.617, 6, 71 * MIB, 0.31, 27.0 / 1262.0),
         ],
+        jobs: vec![pool(
+            JobTool::Nx,
+            3,
+            "tsc",
+            &[487 * MIB, 181 * MIB, 160 * MIB],
+        )],
         processes: Processes {
             forks: 58,
             execs: 71,
@@ -228,12 +241,14 @@ pub(super) fn c_build() -> Report {
             bytes: Some(402 * MIB),
             source: Some("memory.peak".to_owned()),
             highest_sampled_bytes: Some(391 * MIB),
+            without_cache: None,
             limit_bytes: Some(8 * GIB),
             ..monorepo().headline
         },
         peak: Some(Peak {
             at_s: 17.25,
             cgroup_bytes: Some(391 * MIB),
+            capture: None,
             pss_bytes: 286 * MIB,
             pss_read_bytes: 97 * MIB,
             rss_bytes: 440 * MIB,
@@ -243,12 +258,14 @@ pub(super) fn c_build() -> Report {
                 file_unmapped: 161 * MIB,
                 shmem: 0,
                 kernel: None,
-                unattributed: -56 * MIB.cast_signed(),
+                charged_elsewhere: 54 * MIB,
+                unattributed: -2 * MIB.cast_signed(),
             }),
             stages: vec![held("(other)", 286 * MIB)],
             processes: compilers.collect(),
         }),
         stages: vec![stage("(other)", 0.0, 26.4, 5157, 286 * MIB, 17.25, 1.0)],
+        jobs: vec![pool(JobTool::Make, 1555, "cc1", &[70 * MIB, 69 * MIB])],
         processes: Processes {
             forks: 5157,
             execs: 4355,
@@ -288,11 +305,13 @@ pub(super) fn failed() -> Report {
         headline: Headline {
             bytes: Some(571 * MIB),
             highest_sampled_bytes: Some(566 * MIB),
+            without_cache: None,
             ..report.headline
         },
         peak: Some(Peak {
             at_s: 2.61,
             cgroup_bytes: Some(566 * MIB),
+            capture: None,
             pss_bytes: 379 * MIB,
             pss_read_bytes: 379 * MIB,
             rss_bytes: 601 * MIB,
@@ -302,6 +321,7 @@ pub(super) fn failed() -> Report {
                 file_unmapped: 161 * MIB,
                 shmem: 3 * MIB,
                 kernel: Some(14 * MIB),
+                charged_elsewhere: 0,
                 unattributed: 9 * MIB.cast_signed(),
             }),
             stages: vec![held("assemblyscript", 354 * MIB), held("(other)", 25 * MIB)],
@@ -332,6 +352,7 @@ pub(super) fn failed() -> Report {
             stage("build-deps", 4.351, 3.5, 38, 306 * MIB, 7.02, 0.0),
             stage("(other)", 0.0, 7.912, 6, 71 * MIB, 0.31, 25.0 / 379.0),
         ],
+        jobs: Vec::new(),
         processes: Processes {
             forks: 52,
             exits: 52,
@@ -379,6 +400,7 @@ pub(super) fn out_of_memory() -> Report {
         headline: Headline {
             bytes: Some(GIB),
             highest_sampled_bytes: Some(1023 * MIB),
+            without_cache: None,
             saturated: true,
             limit_bytes: Some(GIB),
             ..report.headline
@@ -386,6 +408,7 @@ pub(super) fn out_of_memory() -> Report {
         peak: Some(Peak {
             at_s: 28.71,
             cgroup_bytes: Some(1023 * MIB),
+            capture: None,
             pss_bytes: 991 * MIB,
             pss_read_bytes: 850 * MIB,
             rss_bytes: 1066 * MIB,
@@ -395,6 +418,7 @@ pub(super) fn out_of_memory() -> Report {
                 file_unmapped: 11 * MIB,
                 shmem: 0,
                 kernel: Some(19 * MIB),
+                charged_elsewhere: 0,
                 unattributed: 2 * MIB.cast_signed(),
             }),
             stages: vec![held("next-build", 964 * MIB), held("(other)", 27 * MIB)],
@@ -418,6 +442,7 @@ pub(super) fn out_of_memory() -> Report {
             ),
             stage("(other)", 0.0, 29.3, 6, 71 * MIB, 0.31, 27.0 / 991.0),
         ],
+        jobs: Vec::new(),
         processes: Processes {
             top: vec![
                 top(
@@ -475,6 +500,7 @@ pub(super) fn interrupted() -> Report {
             bytes: None,
             source: None,
             highest_sampled_bytes: None,
+            without_cache: None,
             cgroup: None,
             complete: false,
             saturated: false,
@@ -494,6 +520,7 @@ pub(super) fn interrupted() -> Report {
                 ..stage("(other)", 0.0, 0.041, 1, 0, 0.0, 0.0)
             },
         ],
+        jobs: Vec::new(),
         processes: Processes {
             forks: 3,
             execs: 2,
@@ -644,13 +671,14 @@ pub(super) fn hostile() -> Report {
         stages: (texts.iter())
             .map(|text| stage(text, 0.0, 40.0, 1, 10 * MIB, 38.9, 0.1))
             .collect(),
+        jobs: Vec::new(),
         processes: Processes {
             top: numbered()
                 .map(|(pid, text)| top(pid, text, text, 11 * MIB, 0.0, Some(40.0), code(0)))
                 .collect(),
             classes: texts
                 .iter()
-                .map(|text| class(text, 1, None, None))
+                .map(|text| class(text, 2, Some(MIB), None))
                 .collect(),
             left_running: numbered()
                 .map(|(pid, text)| LeftRunning {
@@ -698,6 +726,7 @@ pub(super) fn odd() -> Report {
         peak: Some(Peak {
             at_s: -1e300,
             cgroup_bytes: Some(0),
+            capture: None,
             pss_bytes: u64::MAX,
             pss_read_bytes: 0,
             rss_bytes: u64::MAX,
@@ -707,6 +736,7 @@ pub(super) fn odd() -> Report {
                 file_unmapped: u64::MAX,
                 shmem: u64::MAX,
                 kernel: Some(u64::MAX),
+                charged_elsewhere: 0,
                 unattributed: i64::MIN,
             }),
             stages: vec![held("a", u64::MAX), held("b", u64::MAX)],
@@ -718,6 +748,7 @@ pub(super) fn odd() -> Report {
             stage("a", 0.0, f64::INFINITY, u64::MAX, u64::MAX, -1.0, f64::NAN),
             stage("b", 0.0, -1.0, u64::MAX, u64::MAX, 1e9, 1e9),
         ],
+        jobs: Vec::new(),
         processes: Processes {
             forks: u64::MAX,
             top: vec![top(
@@ -767,11 +798,13 @@ pub(super) fn tiny() -> Report {
         headline: Headline {
             bytes: Some(812 * KIB),
             highest_sampled_bytes: Some(640 * KIB),
+            without_cache: None,
             ..report.headline
         },
         peak: Some(Peak {
             at_s: 0.002,
             cgroup_bytes: Some(640 * KIB),
+            capture: None,
             pss_bytes: 190 * KIB,
             pss_read_bytes: 190 * KIB,
             rss_bytes: 1400 * KIB,
@@ -781,12 +814,14 @@ pub(super) fn tiny() -> Report {
                 file_unmapped: 320 * KIB,
                 shmem: 0,
                 kernel: Some(130 * KIB),
+                charged_elsewhere: 0,
                 unattributed: 0,
             }),
             stages: vec![held("(other)", 190 * KIB)],
             processes: vec![at_peak(5, "(other)", "true", 190 * KIB, 1400 * KIB, 0.002)],
         }),
         stages: vec![stage("(other)", 0.0, 0.013, 1, 190 * KIB, 0.002, 1.0)],
+        jobs: Vec::new(),
         processes: Processes {
             forks: 1,
             execs: 1,
@@ -820,11 +855,13 @@ pub(super) fn missed() -> Report {
         headline: Headline {
             bytes: Some(135 * MIB),
             highest_sampled_bytes: Some(39 * MIB),
+            without_cache: None,
             ..report.headline
         },
         peak: Some(Peak {
             at_s: 0.012,
             cgroup_bytes: Some(39 * MIB),
+            capture: None,
             pss_bytes: 35 * MIB,
             pss_read_bytes: 35 * MIB,
             rss_bytes: 53 * MIB,
@@ -834,6 +871,7 @@ pub(super) fn missed() -> Report {
                 file_unmapped: 2 * MIB,
                 shmem: 0,
                 kernel: Some(2 * MIB),
+                charged_elsewhere: 0,
                 unattributed: 0,
             }),
             stages: vec![held("assemblyscript", 34 * MIB), held("(other)", MIB)],
@@ -854,6 +892,7 @@ pub(super) fn missed() -> Report {
             ),
             stage("(other)", 0.0, 0.068, 1, MIB, 0.012, 1.0 / 35.0),
         ],
+        jobs: Vec::new(),
         processes: Processes {
             forks: 3,
             execs: 3,
@@ -998,6 +1037,23 @@ fn class(name: &str, count: u64, max: Option<u64>, p50: Option<u64>) -> ProcessC
         count,
         peak_rss_max_bytes: max,
         peak_rss_p50_bytes: p50,
+        peak_concurrency: count.min(2),
+        pss_at_peak_bytes: 0,
+        share_of_peak: 0.0,
+    }
+}
+
+fn pool(tool: JobTool, jobs: u64, class: &str, largest: &[u64]) -> JobPool {
+    JobPool {
+        tool,
+        jobs,
+        unmeasured: 0,
+        peak_concurrency: 2,
+        typical_bytes: largest.last().copied(),
+        largest_class: Some(class.to_owned()),
+        beside_bytes: Some(120 * MIB),
+        others_bytes: Some(150 * MIB),
+        largest_bytes: largest.to_vec(),
     }
 }
 

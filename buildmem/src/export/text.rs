@@ -18,8 +18,9 @@ use super::layout::{
 use crate::command_line::CommandLine;
 use crate::event::{Note, VerifyCheck};
 use crate::report::{
-    Budget, Composition, Escaped, Exit, Headline, Host, LeftRunning, Oom, OomVictim, Peak,
-    Pressure, ProcessAtPeak, Processes, Profiler, Report, Stage, StageAtPeak, TopProcess, Verdict,
+    Budget, Composition, Escaped, Exit, Headline, Host, JobPool, LeftRunning, Oom, OomVictim, Peak,
+    Pressure, ProcessAtPeak, ProcessClass, Processes, Profiler, Report, Stage, StageAtPeak,
+    TopProcess, Verdict, WithoutCache,
 };
 use crate::units::ByteSize;
 
@@ -28,6 +29,12 @@ const AT_PEAK: usize = 8;
 
 /// Processes that are listed by their own peak.
 const LARGEST: usize = 5;
+
+/// Of process classes, so many are listed.
+const CLASSES: usize = 6;
+
+/// A class is listed if the largest process of it has this part of the largest of all.
+const CLASS_WORTH_A_LINE: u64 = 50;
 
 /// A table of these would hide the rest; all of them are in the result.
 const OTHERS: usize = 5;
@@ -41,14 +48,14 @@ const NARROWEST: usize = 20;
 /// The styles of the summary.
 #[derive(Clone, Copy, Debug)]
 pub struct Palette {
-    title: Style,
-    figure: Style,
-    faint: Style,
-    good: Style,
-    bad: Style,
-    warning: Style,
+    pub(super) title: Style,
+    pub(super) figure: Style,
+    pub(super) faint: Style,
+    pub(super) good: Style,
+    pub(super) bad: Style,
+    pub(super) warning: Style,
     /// One a stage, in turn. None of them means good or bad.
-    stages: [Style; 6],
+    pub(super) stages: [Style; 6],
 }
 
 impl Palette {
@@ -157,6 +164,7 @@ pub fn write(
         peak,
         stages,
         processes,
+        jobs,
         oom,
         pressure,
         budget,
@@ -179,6 +187,8 @@ pub fn write(
     page.stages(stages, peak.as_ref(), missed);
     page.at_peak(peak.as_ref(), missed);
     page.largest(processes, peak.as_ref());
+    page.classes(processes);
+    page.jobs(jobs);
     page.left_running(&processes.left_running);
     page.escaped(&headline.escaped);
     page.verified(verify);
@@ -397,6 +407,7 @@ impl Page {
             bytes,
             source,
             highest_sampled_bytes,
+            without_cache,
             cgroup: _,
             complete,
             saturated,
@@ -429,15 +440,12 @@ impl Page {
                 self.figure(name, warning, "unknown", warning, "nothing was measured");
             }
         }
-        // What a sample held that is far from the peak says nothing of the peak.
-        let sampled = peak.filter(|_| missed.is_none());
-        let cache = sampled.and_then(|peak| Some((peak.composition?, peak.cgroup_bytes?)));
-        if let Some((composition, held)) = cache {
-            let cache = composition.file_unmapped;
-            let part = share(i128::from(cache), held).unwrap_or(0.0);
-            let what = format!("of it is reclaimable page cache ({})", percent(part));
-            let style = if part < 0.5 { faint } else { warning };
-            self.figure("", Style::new(), &size(cache), style, &what);
+        // What samples held that are far from the peak says nothing of the peak.
+        if let Some(WithoutCache { bytes, .. }) =
+            without_cache.as_ref().filter(|_| missed.is_none())
+        {
+            let what = "without page cache: what a limit has to hold";
+            self.figure("", none, &size(*bytes), none, what);
         }
         if *saturated {
             let limit = limit_bytes.map_or("unknown".to_owned(), size);
@@ -567,6 +575,7 @@ impl Page {
             pss_bytes,
             pss_read_bytes: _,
             rss_bytes: _,
+            capture: _,
             composition,
             stages: _,
             processes: _,
@@ -601,11 +610,14 @@ impl Page {
                 file_unmapped,
                 shmem,
                 kernel,
+                charged_elsewhere,
                 unattributed,
             } = *composition;
+            let elsewhere = -i128::from(charged_elsewhere);
             let others = i128::from(file_unmapped)
                 + i128::from(shmem)
                 + i128::from(kernel.unwrap_or(0))
+                + elsewhere
                 + i128::from(unattributed);
             // As attribution has it: the processes' PSS without the shared memory in it, which has its own line.
             let of_processes = i128::from(*held) - others;
@@ -646,10 +658,14 @@ impl Page {
                     Cell::Text(faint, "not told; in unattributed".to_owned()),
                 ]),
             }
+            if elsewhere < 0 {
+                let remark = "libraries in memory before".to_owned();
+                rows.push(part("not charged", elsewhere, faint, remark));
+            }
             let unattributed = i128::from(unattributed);
             let remark = match share(unattributed, *held).unwrap_or(0.0) {
                 part if part.abs() < 0.02 => "",
-                part if part < 0.0 => "mapped files charged elsewhere",
+                part if part < 0.0 => "given back meanwhile",
                 _ => "charged, but in no process seen",
             };
             rows.push(part(
@@ -759,6 +775,7 @@ impl Page {
         let Peak {
             at_s: _,
             cgroup_bytes: _,
+            capture: _,
             pss_bytes,
             pss_read_bytes,
             rss_bytes,
@@ -907,6 +924,84 @@ impl Page {
             "Largest others"
         };
         self.section(title, columns, rows);
+    }
+
+    /// What the processes were, those first that have the largest among them.
+    fn classes(&mut self, processes: &Processes) {
+        let largest = processes
+            .classes
+            .iter()
+            .filter_map(|it| it.peak_rss_max_bytes)
+            .max();
+        let noise = largest.unwrap_or(0) / CLASS_WORTH_A_LINE;
+        // What is the only one of its kind stands in the lists of processes.
+        let worth_it = |class: &&ProcessClass| {
+            class.count > 1 && (class.peak_rss_max_bytes).is_some_and(|peak| peak >= noise)
+        };
+        let shown = processes.classes.iter().filter(worth_it).take(CLASSES);
+        let rows = shown.map(|class| {
+            let ProcessClass {
+                command_class,
+                count,
+                peak_rss_max_bytes,
+                peak_rss_p50_bytes,
+                peak_concurrency,
+                pss_at_peak_bytes,
+                share_of_peak,
+            } = class;
+            let share = Cell::Text(self.palette.faint, percent(*share_of_peak));
+            vec![
+                Cell::plain(count.to_string()),
+                self.size_cell(*peak_rss_max_bytes),
+                self.size_cell(*peak_rss_p50_bytes),
+                Cell::plain(peak_concurrency.to_string()),
+                Cell::plain(size(*pss_at_peak_bytes)),
+                share,
+                Cell::Command(command_class.clone()),
+            ]
+        });
+        let rows: Vec<_> = rows.collect();
+        if rows.is_empty() {
+            return;
+        }
+        let columns = vec![
+            Column::left("", self.names),
+            Column::right("peak RSS", SIZES),
+            Column::right("median", SIZES),
+            Column::right("at once", 0),
+            Column::right("at peak", SIZES).sparing(1),
+            Column::right("", 4).sparing(2),
+            Column::left("class", 0),
+        ];
+        self.section("Process classes", columns, rows);
+    }
+
+    /// What one more parallel job costs.
+    fn jobs(&mut self, jobs: &[JobPool]) {
+        if jobs.is_empty() {
+            return;
+        }
+        self.blank();
+        let title = self.palette.title;
+        self.lines
+            .push(Line::default().text(title, "Parallel jobs"));
+        for pool in jobs {
+            let largest = pool.largest_bytes.first().copied();
+            let typical = pool.typical_bytes.map_or("unknown".to_owned(), size);
+            let largest = largest.map_or("unknown".to_owned(), size);
+            let text = format!(
+                "one more costs {typical} typically, {largest} at most; {}, up to {} at once",
+                count(pool.jobs, "job", "jobs"),
+                pool.peak_concurrency
+            );
+            let mut line = Line::default().text(Style::new(), "  ");
+            line.push(Style::new(), pool.tool.word());
+            line.fill(2 + self.names + 2);
+            self.remark(line, Style::new(), &text);
+        }
+        let hint = "`build-mem advise --memory 8GiB` tells how many fit";
+        let line = Line::default().text(Style::new(), "  ");
+        self.remark(line, self.palette.faint, hint);
     }
 
     /// What the build left behind.
@@ -1077,7 +1172,7 @@ impl Page {
             tracker,
             interval_ms: _,
             samples,
-            samples_triggered: _,
+            samples_triggered,
             samples_put_off,
             events_lost,
             sampler_cpu_s,
@@ -1141,6 +1236,9 @@ impl Page {
         self.packed(style, mark, Style::new(), &parts);
 
         let mut parts = vec![count(*samples, "sample", "samples")];
+        if *samples_triggered > 0 {
+            parts.push(format!("{samples_triggered} of them as memory grew"));
+        }
         if *samples_put_off > 0 {
             parts.push(format!("{samples_put_off} put off"));
         }
@@ -1186,7 +1284,8 @@ impl Page {
     }
 }
 
-fn wrapped(text: &str, columns: usize) -> Vec<String> {
+/// Prose on lines no wider than this.
+pub(super) fn wrapped(text: &str, columns: usize) -> Vec<String> {
     let options = textwrap::Options::new(columns.max(10))
         .word_splitter(textwrap::WordSplitter::NoHyphenation);
     let parts = textwrap::wrap(text, options);

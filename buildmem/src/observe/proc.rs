@@ -113,7 +113,7 @@ impl ProcReader {
         }
     }
 
-    /// Proportional set size: `Rss`, `Pss` and `Pss_Shmem` of `/proc/<tgid>/smaps_rollup`, proc_pid_smaps(5). Walks the
+    /// Proportional set size: `Rss`, `Pss`, `Pss_File` and `Pss_Shmem` of `/proc/<tgid>/smaps_rollup`, proc_pid_smaps(5). Walks the
     /// page tables: some 4 ms a GiB, and the process's own mmap calls wait meanwhile. Needs ptrace access.
     ///
     /// # Errors
@@ -121,11 +121,12 @@ impl ProcReader {
     /// See [`is_gone`]; `InvalidData` for a text of another form.
     pub fn pss(&mut self, tgid: Tgid) -> io::Result<PssSample> {
         let text = self.read(tgid, "smaps_rollup")?;
-        let (mut rss, mut total, mut shmem) = (None, None, None);
+        let (mut rss, mut total, mut file, mut shmem) = (None, None, None, None);
         for line in text.split(|&byte| byte == b'\n') {
             for (key, field) in [
                 (&b"Rss:"[..], &mut rss),
                 (b"Pss:", &mut total),
+                (b"Pss_File:", &mut file),
                 (b"Pss_Shmem:", &mut shmem),
             ] {
                 if line.starts_with(key) {
@@ -134,7 +135,12 @@ impl ProcReader {
             }
         }
         match (rss, total, shmem) {
-            (Some(rss), Some(total), Some(shmem)) => Ok(PssSample { total, shmem, rss }),
+            (Some(rss), Some(total), Some(shmem)) => Ok(PssSample {
+                total,
+                file,
+                shmem,
+                rss,
+            }),
             _ => Err(odd("smaps_rollup")),
         }
     }
@@ -401,12 +407,13 @@ mod tests {
     }
 
     #[test]
-    fn pss_and_its_shared_part_are_read() {
+    fn pss_and_its_parts_are_read() {
         let (_root, mut reader) = reader("smaps_rollup", ROLLUP);
         assert_eq!(
             reader.pss(PROCESS).unwrap(),
             PssSample {
                 total: ByteSize::from_kib(3100),
+                file: Some(ByteSize::from_kib(100)),
                 shmem: ByteSize::from_kib(1000),
                 rss: ByteSize::from_kib(5120),
             }
@@ -531,6 +538,44 @@ mod tests {
             let (_root, mut reader) = reader("status", text);
             assert!(invalid(reader.high_water(PROCESS).unwrap_err()), "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_real_zombie_is_gone() {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let zombie = Tgid(child.id());
+        let mut reader = ProcReader::new(Path::new("/proc")).unwrap();
+        while !reader.stat(zombie).unwrap().ended {
+            std::thread::yield_now();
+        }
+        // ESRCH of the kernel's, or no text.
+        assert!(is_gone(&reader.pss(zombie).unwrap_err()));
+        assert!(is_gone(&reader.resident(zombie).unwrap_err()));
+        assert!(is_gone(&reader.high_water(zombie).unwrap_err()));
+        child.wait().unwrap();
+        assert!(is_gone(&reader.pss(zombie).unwrap_err()));
+    }
+
+    #[test]
+    fn what_may_not_be_read_is_an_error_and_not_a_process_that_is_gone() {
+        use std::os::unix::fs::PermissionsExt as _;
+
+        let (root, mut reader) = reader("smaps_rollup", ROLLUP);
+        let folder = root.path().join(PROCESS.to_string());
+        let file = folder.join("smaps_rollup");
+        fs::set_permissions(root.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o000)).unwrap();
+        // Root may read all: not so with another user's id for files, which is this thread's alone.
+        let user = nix::unistd::setfsuid(nix::unistd::Uid::from_raw(65534));
+        let refused = reader.pss(PROCESS).unwrap_err();
+        nix::unistd::setfsuid(user);
+        assert_eq!(refused.kind(), io::ErrorKind::PermissionDenied);
+        assert!(!is_gone(&refused));
+        fs::remove_file(&file).unwrap();
+        fs::create_dir(&file).unwrap();
+        let odd = reader.pss(PROCESS).unwrap_err();
+        assert_eq!(odd.raw_os_error(), Some(Errno::ISDIR.raw_os_error()));
+        assert!(!is_gone(&odd));
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! What follows the build's processes: eBPF or, where that cannot be had, a poller. Both tell the same events.
 
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::time::Duration;
 
 use super::bpf::{self, CgroupLeaf, LostCount, TrackerConfig};
 use super::poll;
 use crate::event::{Event, ExitStatus};
+use crate::growth::Gate;
 use crate::ids::Tgid;
 use crate::problem::Problem;
 use crate::reading::Reading;
@@ -109,6 +111,30 @@ impl Tracker {
         match self {
             Self::Ebpf(tracker) => tracker.watermark(cgroup_id),
             Self::Proc(_) => Reading::missing("only eBPF can read it on this kernel"),
+        }
+    }
+
+    /// Readable when [`grown`](Self::grown) has something to tell; absent where it never has.
+    pub fn growth_fd(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::Ebpf(tracker) => tracker.growth_fd(),
+            Self::Proc(_) => None,
+        }
+    }
+
+    /// Asks to be woken once, when the build has touched memory and its cgroup's usage has passed the gate.
+    pub fn watch_growth(&mut self, gate: Gate) -> Result<(), Problem> {
+        match self {
+            Self::Ebpf(tracker) => tracker.watch_growth(gate),
+            Self::Proc(_) => Ok(()),
+        }
+    }
+
+    /// The lowest usage before the growth that has passed the gate, if it has.
+    pub fn grown(&mut self) -> Option<ByteSize> {
+        match self {
+            Self::Ebpf(tracker) => tracker.grown(),
+            Self::Proc(_) => None,
         }
     }
 

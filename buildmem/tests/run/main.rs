@@ -13,7 +13,9 @@ mod slowness;
 mod support;
 mod tool;
 
+mod advise;
 mod exits;
+mod faults;
 mod host;
 mod hostile;
 mod limits;

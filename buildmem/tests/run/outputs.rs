@@ -91,7 +91,10 @@ fn without_stages(mut result: Value) -> Value {
                 fields.remove("stages");
                 fields.values_mut().for_each(strip);
             }
-            Value::Array(items) => items.iter_mut().for_each(strip),
+            Value::Array(items) => {
+                items.retain(|item| item["what"] != "stages[].peak_cgroup_bytes");
+                items.iter_mut().for_each(strip);
+            }
             _ => {}
         }
     }

@@ -32,6 +32,10 @@ fn wrong_input_is_told_once_and_nothing_is_deleted_or_overwritten() {
         "bad-regex.toml",
         "[clear]\npaths = ['out']\n[[stage]]\nname = 'a'\nmatch = '('\n",
     );
+    project.write(
+        "bad-class.toml",
+        "[[class]]\nname = 'a'\nmatch = 'x'\n[[class]]\nname = 'a'\nmatch = 'y'\n",
+    );
     project.write("bad-key.toml", "[clear]\npath = ['out']\n");
     project.write("bad-syntax.toml", "[clear\n");
     project.write("outside.toml", "[clear]\npaths = ['out', '../outside']\n");
@@ -53,6 +57,21 @@ fn wrong_input_is_told_once_and_nothing_is_deleted_or_overwritten() {
         ("run --config bad-syntax.toml -- true", "line 1"),
         ("run --config outside.toml -- true", "`../outside`"),
         ("run --config itself.toml -- true", "`.`"),
+        (
+            "run --config bad-class.toml -- true",
+            "the class `a` is there twice",
+        ),
+        ("advise old", "--memory"),
+        ("advise --memory 8q old", "`8q` is not a size"),
+        (
+            "advise --memory 8g no-such",
+            "there is no recording `no-such`",
+        ),
+        ("advise --memory 8g ./broken.jsonl", "`./broken.jsonl`"),
+        (
+            "advise --memory 8g --config bad-regex.toml old",
+            "line 5, column 9",
+        ),
         ("run --interval-ms 0 -- true", "--interval-ms"),
         ("run --interval-ms 60001 -- true", "--interval-ms"),
         ("run --interval-ms soon -- true", "--interval-ms"),

@@ -444,7 +444,7 @@ fn table_of(outcomes: &[Outcome], form: Form) -> String {
                 "ebpf" => lost.to_string(),
                 _ => "not known".to_owned(),
             },
-            percent(capture.median),
+            capture.in_percent(),
             unattributed.in_percent(),
         ]);
     }

@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail};
 use crate::run::execute;
 
 /// The workloads.
-pub const NAMES: [&str; 5] = ["storm", "touch", "c", "cargo", "next"];
+pub const NAMES: [&str; 6] = ["storm", "touch", "spike", "c", "cargo", "next"];
 
 /// A build, ready to be run again and again.
 pub struct Workload {
@@ -67,6 +67,11 @@ impl Workload {
                 "touch",
                 "one process touches 2 GiB".to_owned(),
                 &["touch", "2048"],
+            )),
+            "spike" => Ok(of_example(
+                "spike",
+                "one process touches 500 MiB, and gives them back after 5 ms".to_owned(),
+                &["spike", "500", "5"],
             )),
             "c" => {
                 let folder = lua(&folder)?;

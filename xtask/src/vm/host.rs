@@ -111,6 +111,10 @@ fn installed(folder: &Path) -> anyhow::Result<PathBuf> {
     fs::create_dir_all(&wanted)?;
     fs::write(units.join("tests.service"), include_str!("tests.service"))?;
     symlink("../tests.service", wanted.join("tests.service"))?;
+    // At its start systemd empties /tmp, where the checkout may be, and with it what is tested.
+    let tmpfiles = unfinished.join("etc/tmpfiles.d");
+    fs::create_dir_all(&tmpfiles)?;
+    symlink("/dev/null", tmpfiles.join("tmp.conf"))?;
     // Nothing here has a network.
     fs::create_dir_all(unfinished.join("etc/containers"))?;
     fs::write(

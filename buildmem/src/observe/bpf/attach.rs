@@ -10,21 +10,26 @@ use std::thread;
 
 use aya::maps::{Array, MapData, PerCpuArray, RingBuf};
 use aya::programs::fentry::FEntryLink;
+use aya::programs::perf_event::{
+    PerfEventConfig, PerfEventLink, PerfEventScope, SamplePolicy, SoftwareEvent,
+};
 use aya::programs::raw_trace_point::RawTracePointLink;
-use aya::programs::{FEntry, ProgramError, RawTracePoint};
+use aya::programs::{FEntry, PerfEvent, ProgramError, RawTracePoint};
+use aya::util::online_cpus;
 use aya::{Btf, Ebpf, EbpfLoader, Endianness};
 use aya_log::EbpfLogger;
-use buildmem_common::{Offsets, lost};
+use buildmem_common::{GrowthGate, GrowthRecord, Offsets, lost};
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::chroot;
 use rustix::process::{Resource, getrlimit};
-use zerocopy::IntoBytes as _;
+use zerocopy::{FromBytes as _, IntoBytes as _};
 
 use super::WATERMARK;
 use super::decode::{CgroupLeaf, DecodeContext, Decoded, decode};
 use super::missed::skipped_runs;
 use super::offsets::{btf_of_function, find_offsets, function_id};
 use crate::event::{Event, EventKind};
+use crate::growth::Gate;
 use crate::launch::privileges::{how_to_get, suffice_for_ebpf, with_held_back};
 use crate::problem::Problem;
 use crate::reading::Reading;
@@ -53,6 +58,8 @@ pub struct Tracker {
     programs: Vec<Vec<Program>>,
     /// Detaches its program when dropped. Absent where that is not needed, or cannot be had.
     _release: Option<FEntryLink>,
+    /// Absent where page faults cannot be had told.
+    growth: Option<GrowthWatch>,
     logger: Option<EbpfLogger<&'static dyn log::Log>>,
     context: DecodeContext,
     undecodable: u64,
@@ -92,6 +99,10 @@ impl Tracker {
             .iter()
             .map(|hook| attach(&mut ebpf, hook))
             .collect::<Result<_, _>>()?;
+        let growth = GrowthWatch::start(&mut ebpf)
+            // Then the usage is looked at by the clock.
+            .inspect_err(|problem| log::info!("{problem}"))
+            .ok();
         let logger = if config.diagnostics {
             EbpfLogger::init(&mut ebpf).ok()
         } else {
@@ -103,6 +114,7 @@ impl Tracker {
             lost: map(&mut ebpf, "LOST")?,
             programs,
             _release: release,
+            growth,
             logger,
             context: DecodeContext {
                 page_size: config.page_size,
@@ -206,6 +218,33 @@ impl Tracker {
         }
     }
 
+    /// Readable when [`grown`](Self::grown) has something to tell; absent where it never has.
+    pub fn growth_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.growth.as_ref().map(|growth| growth.woken.as_fd())
+    }
+
+    /// Asks to be woken once, when the build has touched memory and its cgroup's usage has passed the gate.
+    pub fn watch_growth(&mut self, gate: Gate) -> Result<(), Problem> {
+        let (Some(growth), Some(leaf)) = (&mut self.growth, &self.context.leaf) else {
+            return Ok(());
+        };
+        let pages = |size: ByteSize| size.bytes() / self.context.page_size;
+        growth.set(GrowthGate {
+            armed: 1,
+            cgroup_id: leaf.cgroup_id,
+            high_pages: pages(gate.high),
+            low_pages: pages(gate.low),
+            regrowth_divisor: gate.regrowth_divisor,
+            least_regrowth_pages: pages(gate.least_regrowth),
+        })
+    }
+
+    /// The lowest usage before the growth that has passed the gate, if it has.
+    pub fn grown(&mut self) -> Option<ByteSize> {
+        let low_pages = self.growth.as_mut()?.take()?;
+        Some(ByteSize::from_bytes(low_pages * self.context.page_size))
+    }
+
     /// Hands what the programs logged to the logger of the `log` crate.
     pub fn flush_diagnostics(&mut self) {
         if let Some(logger) = &mut self.logger {
@@ -237,11 +276,84 @@ impl Tracker {
     }
 }
 
+/// Page faults on every CPU, told to the program that looks how far the build's memory has grown.
+struct GrowthWatch {
+    gate: Array<MapData, [u64; GATE_WORDS]>,
+    woken: RingBuf<MapData>,
+    /// One a CPU. Detach the program when dropped.
+    _links: Vec<PerfEventLink>,
+}
+
+/// [`GrowthGate`] as aya hands it over.
+const GATE_WORDS: usize = size_of::<GrowthGate>() / size_of::<u64>();
+
+/// The perf event that tells of them.
+pub const PAGE_FAULTS: &str = "page-faults";
+
+/// Of how many page faults of a CPU the program is told once: half a MiB of small pages.
+const FAULTS: u64 = 128;
+
+/// What the program is called that is told of page faults.
+const GROWTH_PROGRAM: &str = "memory_touched";
+
+impl GrowthWatch {
+    fn start(ebpf: &mut Ebpf) -> Result<Self, Problem> {
+        let explain = |error: ProgramError| explain("be told of page faults", &error);
+        let program: &mut PerfEvent = ebpf
+            .program_mut(GROWTH_PROGRAM)
+            .ok_or_else(|| not_in_object(GROWTH_PROGRAM))?
+            .try_into()
+            .map_err(explain)?;
+        program.load().map_err(explain)?;
+        let cpus = online_cpus().map_err(|(file, error)| {
+            Problem::new(format!("cannot read `{file}`")).because(error)
+        })?;
+        let links = cpus.into_iter().map(|cpu| {
+            let link = program.attach(
+                PerfEventConfig::Software(SoftwareEvent::PageFaults),
+                PerfEventScope::AllProcessesOneCpu { cpu },
+                SamplePolicy::Period(FAULTS),
+                false,
+            );
+            program.take_link(link.map_err(explain)?).map_err(explain)
+        });
+        let links = links.collect::<Result<_, _>>()?;
+        Ok(Self {
+            gate: map(ebpf, "GROWTH_GATE")?,
+            woken: map(ebpf, "GROWTH")?,
+            _links: links,
+        })
+    }
+
+    fn set(&mut self, gate: GrowthGate) -> Result<(), Problem> {
+        let words: [u64; GATE_WORDS] = zerocopy::transmute!(gate);
+        with_held_back(|| self.gate.set(0, words, 0)).map_err(|error| {
+            Problem::new("cannot tell the eBPF programs what growth is worth a look").because(error)
+        })
+    }
+
+    /// The lowest usage of the last time that the gate was passed.
+    fn take(&mut self) -> Option<u64> {
+        let mut low_pages = None;
+        while let Some(record) = self.woken.next() {
+            low_pages = GrowthRecord::read_from_bytes(&record)
+                .ok()
+                .map(|record| record.low_pages);
+        }
+        low_pages
+    }
+}
+
+/// Whether nothing is followed without this hook.
+pub fn is_needed(hook: &str) -> bool {
+    hook != RELEASE_FUNCTION && hook != PAGE_FAULTS
+}
+
 /// A tracepoint or function, and what came of attaching to it.
 pub type TriedHook = (&'static str, Result<(), Problem>);
 
 /// Does what [`Tracker::start`] does, tracepoint by tracepoint, and lets each go at once. [`RELEASE_FUNCTION`] is among
-/// them where it is needed.
+/// them where it is needed, and [`PAGE_FAULTS`].
 ///
 /// # Errors
 ///
@@ -260,6 +372,7 @@ pub fn try_hooks(config: TrackerConfig) -> Result<Vec<TriedHook>, Problem> {
         if let Some(id) = release_id {
             tried.push((RELEASE_FUNCTION, attach_release(&mut ebpf, id).map(drop)));
         }
+        tried.push((PAGE_FAULTS, GrowthWatch::start(&mut ebpf).map(drop)));
         Ok(tried)
     })
 }
@@ -389,9 +502,13 @@ fn load(config: TrackerConfig) -> Result<Loaded, Problem> {
         .override_global("OFFSETS", offsets.as_bytes(), true)
         .override_global("PROFILER_PID_NAMESPACE", &namespace, true)
         .override_global(aya_log::LEVEL, &log_level, true);
+    // A page is the least that a ring buffer takes.
+    let page = u32::try_from(config.page_size).unwrap_or(4096);
+    // One record at a time.
+    loader.map_max_entries("GROWTH", page);
     if !config.diagnostics {
-        // Nothing is ever written there: a page is the least that a ring buffer takes.
-        loader.map_max_entries("AYA_LOGS", u32::try_from(config.page_size).unwrap_or(4096));
+        // Nothing is ever written there.
+        loader.map_max_entries("AYA_LOGS", page);
     }
     let ebpf = loader
         .load(OBJECT)

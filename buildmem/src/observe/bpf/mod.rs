@@ -6,7 +6,10 @@ pub mod decode;
 mod missed;
 pub mod offsets;
 
-pub use attach::{LostCount, RELEASE_FUNCTION, Tracker, TrackerConfig, TriedHook, try_hooks};
+pub use attach::{
+    LostCount, PAGE_FAULTS, RELEASE_FUNCTION, Tracker, TrackerConfig, TriedHook, is_needed,
+    try_hooks,
+};
 pub use decode::CgroupLeaf;
 
 /// Where a cgroup's high-water mark is read on kernels that have no file for it.

@@ -43,6 +43,7 @@ pub fn find_offsets(bytes: &[u8]) -> Result<Offsets, OffsetsError> {
         css_set_memory: memory.css_set_slot,
         css_cgroup: memory.css_cgroup,
         css_memory_watermark: memory.watermark,
+        css_memory_usage: memory.usage,
         signal_live: signal.offset("live")?,
         signal_maxrss: signal.offset("maxrss")?,
         signal_flags: signal.offset("flags")?,
@@ -139,6 +140,8 @@ struct MemoryController {
     css_cgroup: u32,
     /// The high-water mark of what is charged, from the `cgroup_subsys_state` on.
     watermark: u32,
+    /// What is charged, likewise.
+    usage: u32,
 }
 
 fn memory_controller(btf: &Btf) -> Result<MemoryController, OffsetsError> {
@@ -148,11 +151,13 @@ fn memory_controller(btf: &Btf) -> Result<MemoryController, OffsetsError> {
     // `css_set.subsys` is an array of pointers, with a place for each controller.
     let slot = btf.enumerator("cgroup_subsys_id", "memory_cgrp_id")?;
     let counter = group.member("memory")?;
-    let watermark = sum(
-        counter.offset,
-        btf.structure_of(&counter, "page_counter")?
-            .offset("watermark")?,
-    )?;
+    let pages = btf.structure_of(&counter, "page_counter")?;
+    let css = group.offset("css")?;
+    let from_css = |field: &str| {
+        sum(counter.offset, pages.offset(field)?)?
+            .checked_sub(css)
+            .ok_or(OffsetsError::Invalid)
+    };
     Ok(MemoryController {
         css_set_slot: sum(
             btf.structure("css_set")?.offset("subsys")?,
@@ -160,9 +165,8 @@ fn memory_controller(btf: &Btf) -> Result<MemoryController, OffsetsError> {
                 .ok_or(OffsetsError::Invalid)?,
         )?,
         css_cgroup: btf.structure("cgroup_subsys_state")?.offset("cgroup")?,
-        watermark: watermark
-            .checked_sub(group.offset("css")?)
-            .ok_or(OffsetsError::Invalid)?,
+        watermark: from_css("watermark")?,
+        usage: from_css("usage")?,
     })
 }
 
@@ -617,7 +621,11 @@ mod tests {
         btf.structure("cgroup", 200, &[("kn", int, 64), ("root", int, 72)]);
         btf.structure("css_set", 200, &[("subsys", int, 8)]);
         btf.structure("cgroup_subsys_state", 100, &[("cgroup", int, 0)]);
-        let counter = btf.structure("page_counter", 100, &[("watermark", int, 32)]);
+        let counter = btf.structure(
+            "page_counter",
+            100,
+            &[("usage", int, 0), ("watermark", int, 32)],
+        );
         btf.structure(
             "mem_cgroup",
             1000,
@@ -653,6 +661,7 @@ mod tests {
         assert_eq!(new.pid_namespace_inum, 136);
         assert_eq!((new.exit_tells_group_dead, new.victim_is_task), (1, 1));
         assert_eq!((new.css_set_memory, new.css_memory_watermark), (40, 216));
+        assert_eq!(new.css_memory_usage, 184);
 
         let old = find_offsets(&kernel(true)).unwrap();
         assert_eq!((old.mm_rss_stat, old.mm_rss_stride), (130, 8));

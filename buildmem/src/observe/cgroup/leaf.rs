@@ -88,6 +88,25 @@ pub enum SwapLimit {
     NotCounted,
 }
 
+/// The highest usage since it was last taken, as the kernel keeps it for this open file alone: `memory.peak`, Linux 6.12.
+#[derive(Debug)]
+pub struct StageMark(File);
+
+impl StageMark {
+    /// Reads it, and sets it back to what the cgroup holds now. What it holds between the two system calls is in neither.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel does not let us.
+    pub fn take(&self) -> io::Result<ByteSize> {
+        let mut buffer = [0; 32];
+        let length = self.0.read_at(&mut buffer, 0)?;
+        let highest = bytes(&buffer[..length]).ok_or(io::ErrorKind::InvalidData)?;
+        self.0.write_at(b"0", 0)?;
+        Ok(highest)
+    }
+}
+
 /// A leaf of a run that is gone.
 #[derive(Debug)]
 pub struct Leftover {
@@ -302,8 +321,7 @@ impl Leaf {
     ///
     /// When the usage cannot be read. A composition that cannot be read is absent.
     pub fn sample(&mut self) -> io::Result<CgroupSample> {
-        let unreadable = || io::Error::new(io::ErrorKind::InvalidData, "not a number of bytes");
-        let usage = bytes(pread(&self.usage, &mut self.buffer)?).ok_or_else(unreadable)?;
+        let usage = self.usage()?;
         let kernel = match &self.kernel {
             Some(file) => pread(file, &mut self.buffer).ok().and_then(bytes),
             None => None,
@@ -316,6 +334,16 @@ impl Leaf {
             Err(_) => None,
         };
         Ok(CgroupSample { usage, composition })
+    }
+
+    /// Everything that is charged to it now.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read.
+    pub fn usage(&mut self) -> io::Result<ByteSize> {
+        let unreadable = || io::Error::new(io::ErrorKind::InvalidData, "not a number of bytes");
+        bytes(pread(&self.usage, &mut self.buffer)?).ok_or_else(unreadable)
     }
 
     /// The kernel's high-water mark of everything charged to it: `memory.peak` or `memory.max_usage_in_bytes`.
@@ -370,6 +398,18 @@ impl Leaf {
         // v1 takes a number, v2 anything.
         file.write_at(b"0", 0)?;
         Ok(file)
+    }
+
+    /// A mark that is set back whenever it is read. On v1 that would set the headline back, too.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel cannot, or does not let us.
+    pub fn stage_mark(&self) -> io::Result<StageMark> {
+        match self.hierarchy.version {
+            Version::V1 => Err(io::ErrorKind::Unsupported.into()),
+            Version::V2 => Ok(StageMark(self.reset_peak()?)),
+        }
     }
 
     /// Sets the most memory that it and those below it may hold, and the most swap beside it.

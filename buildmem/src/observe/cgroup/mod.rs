@@ -10,7 +10,7 @@ mod v1;
 mod v2;
 
 pub use hierarchy::{Hierarchy, Version};
-pub use leaf::{Leaf, Leftover, SwapLimit};
+pub use leaf::{Leaf, Leftover, StageMark, SwapLimit};
 
 use crate::units::ByteSize;
 
