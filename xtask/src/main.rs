@@ -39,6 +39,7 @@ enum Command {
 }
 
 fn main() -> anyhow::Result<()> {
+    run::heed_signals()?;
     match Cli::parse().command {
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Demo => demo::run(),

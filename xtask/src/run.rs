@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, ensure};
+use nix::sys::signal::{SigHandler, Signal, signal};
 
 /// Runs a command to its end; fails when it does.
 pub fn execute(command: &mut Command) -> anyhow::Result<()> {
@@ -12,6 +13,17 @@ pub fn execute(command: &mut Command) -> anyhow::Result<()> {
         .status()
         .with_context(|| format!("cannot run `{shown}`"))?;
     ensure!(status.success(), "`{shown}` failed: {status}");
+    Ok(())
+}
+
+/// Gives signals back what they do by themselves. A shell that runs us in the background has us ignore some of them, and what
+/// we run would inherit that: to tests of signals, and to builds that are measured.
+pub fn heed_signals() -> anyhow::Result<()> {
+    for number in [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGHUP] {
+        // SAFETY: no code of ours is run by a default action.
+        unsafe { signal(number, SigHandler::SigDfl) }
+            .with_context(|| format!("cannot heed {number}"))?;
+    }
     Ok(())
 }
 
