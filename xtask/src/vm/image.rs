@@ -16,6 +16,9 @@ use crate::run::{execute, output};
 /// The binaries run on any kernel, whatever this machine's C library is.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
+/// The profile of the manifest that they are built with.
+const PROFILE: &str = "vm";
+
 /// The files of tests that are run in the machine.
 pub const SUITES: [&str; 3] = ["tracker", "cgroup", "run"];
 
@@ -67,8 +70,8 @@ impl Binaries {
         let cargo = |command: &str| {
             let mut cargo = Command::new(env!("CARGO"));
             cargo
-                .args([command, "--quiet", "--release", "--package", "buildmem"])
-                .args(["--target", TARGET, "--target-dir"])
+                .args([command, "--quiet", "--package", "buildmem"])
+                .args(["--profile", PROFILE, "--target", TARGET, "--target-dir"])
                 .arg(&target_dir)
                 // Programs that run on any kernel of any machine: they bring their C library.
                 .env("RUSTFLAGS", "-Ctarget-feature=+crt-static")
@@ -84,10 +87,10 @@ impl Binaries {
             .iter()
             .map(|suite| executable(&messages, suite))
             .collect::<anyhow::Result<_>>()?;
-        let release = target_dir.join(TARGET).join("release");
+        let built = target_dir.join(TARGET).join(PROFILE);
         Ok(Self {
-            build_mem: release.join("build-mem"),
-            examples: release.join("examples"),
+            build_mem: built.join("build-mem"),
+            examples: built.join("examples"),
             scratch: target_dir.join(TARGET).join("tmp"),
             suites,
         })
