@@ -84,6 +84,9 @@ pub struct RunArgs {
     /// Print nothing but the result line; the build's output goes to its log alone
     #[arg(long)]
     pub json_only: bool,
+    /// Make no page to look at: it can be made from the recording at any time
+    #[arg(long)]
+    pub no_html: bool,
     /// The most memory that the build may have, such as `8g` or `512MiB`: a hard ceiling, at which the kernel ends processes
     #[arg(long, value_name = "LIMIT")]
     pub memory: Option<ByteSize>,
@@ -286,6 +289,8 @@ pub enum FormatArg {
     Json,
     /// Memory over time, one row a sample
     Csv,
+    /// One page to look at, which needs nothing but a browser
+    Html,
 }
 
 impl From<FormatArg> for Format {
@@ -294,6 +299,7 @@ impl From<FormatArg> for Format {
             FormatArg::Text => Self::Text,
             FormatArg::Json => Self::Json,
             FormatArg::Csv => Self::Csv,
+            FormatArg::Html => Self::Html,
         }
     }
 }

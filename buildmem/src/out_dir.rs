@@ -35,11 +35,19 @@ pub enum RunFile {
     Result,
     /// Memory over time.
     Timeline,
+    /// The page to look at.
+    Html,
 }
 
 impl RunFile {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Log, Self::Recording, Self::Result, Self::Timeline];
+    pub const ALL: [Self; 5] = [
+        Self::Log,
+        Self::Recording,
+        Self::Result,
+        Self::Timeline,
+        Self::Html,
+    ];
 
     /// The file's name for this label.
     pub fn name(self, label: &str) -> String {
@@ -48,6 +56,7 @@ impl RunFile {
             Self::Recording => format!("recording-{label}.jsonl"),
             Self::Result => format!("result-{label}.json"),
             Self::Timeline => format!("timeline-{label}.csv"),
+            Self::Html => format!("report-{label}.html"),
         }
     }
 }

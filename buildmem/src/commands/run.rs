@@ -15,10 +15,11 @@ use crate::command_line::Arg;
 use crate::commands::color::palette;
 use crate::commands::contain;
 use crate::commands::project::{self, Project};
-use crate::commands::replay::replay;
+use crate::commands::replay::{replay, replay_with_history};
 use crate::event::{EventKind, ExitStatus, Note, VerifyCheck};
 use crate::exit_code;
 use crate::export;
+use crate::history::History;
 use crate::launch::clear;
 use crate::launch::credentials::{Invoker, RestoredEnvironment, SudoCall};
 use crate::launch::elevate;
@@ -338,7 +339,7 @@ async fn measure(
         checks: check_artifacts(&plan, status),
     });
     let events = session.finish();
-    let report = write_files(&plan, &out_dir, recording, events)?;
+    let report = write_files(args, &plan, &out_dir, recording, events)?;
     // From here on a signal costs nothing but the summary and the result line.
     drop(signals);
     if stdout_line_is_open.load(Ordering::Relaxed) {
@@ -356,6 +357,7 @@ async fn measure(
 
 /// Computes the report from the recording, and writes the files.
 fn write_files(
+    args: &RunArgs,
     plan: &Plan,
     out_dir: &OutDir,
     recording: File,
@@ -363,20 +365,32 @@ fn write_files(
 ) -> Result<Report, Problem> {
     let Recorded { tail, failure } = events;
     let path = out_dir.path_of(RunFile::Recording, &plan.label);
-    let (mut report, table) = replay(recording, &path, None, &tail)?;
+    // Every process takes room: here the build is over, and only who wants the page pays for it.
+    let (mut report, table, history) = if args.no_html {
+        let (report, table) = replay(recording, &path, None, &tail)?;
+        (report, table, None)
+    } else {
+        let (report, table, history) = replay_with_history(recording, &path, None, &tail)?;
+        (report, table, Some(history))
+    };
     if let Some(error) = failure {
         report.notes.push(Note {
             what: "recording".to_owned(),
             why: format!("`{}` ends early: {error}", path.display()),
         });
     }
-    for (file, written) in [
+    let html = history.map(|history| {
+        let written = write_html(out_dir, &plan.label, &report, &table, &history);
+        (RunFile::Html, written)
+    });
+    let others = [
         (
             RunFile::Timeline,
             write_timeline(out_dir, &plan.label, &table),
         ),
         (RunFile::Result, write_result(out_dir, &plan.label, &report)),
-    ] {
+    ];
+    for (file, written) in others.into_iter().chain(html) {
         if let Err(error) = written {
             // A part of it would be taken for the whole.
             let _ = out_dir.remove_file(file, &plan.label);
@@ -523,6 +537,18 @@ fn write_result(out_dir: &OutDir, label: &str, report: &Report) -> io::Result<()
     file.flush()
 }
 
+fn write_html(
+    out_dir: &OutDir,
+    label: &str,
+    report: &Report,
+    table: &TimelineTable,
+    history: &History,
+) -> io::Result<()> {
+    let mut file = io::BufWriter::new(out_dir.create_file(RunFile::Html, label)?);
+    export::html::write(report, table, history, &mut file)?;
+    file.flush()
+}
+
 fn print_summary(
     args: &RunArgs,
     plan: &Plan,
@@ -553,6 +579,10 @@ fn print_summary(
     if out_dir.open_file(RunFile::Result, &plan.label).is_ok() {
         let file = out_dir.path_of(RunFile::Result, &plan.label);
         writeln!(text, "Result: {}", file.display())?;
+    }
+    if out_dir.open_file(RunFile::Html, &plan.label).is_ok() {
+        let file = out_dir.path_of(RunFile::Html, &plan.label);
+        writeln!(text, "Report: {}", file.display())?;
     }
     stderr.lock().write_all(&text)
 }

@@ -4,6 +4,7 @@
 pub mod advice;
 pub mod csv;
 pub mod doctor;
+pub mod html;
 pub mod json;
 mod layout;
 #[cfg(test)]
@@ -21,4 +22,6 @@ pub enum Format {
     Json,
     /// Memory over time, one row a sample.
     Csv,
+    /// One page to look at, which needs nothing but a browser.
+    Html,
 }

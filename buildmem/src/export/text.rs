@@ -1297,7 +1297,7 @@ const STALLED_WORTH_A_LINE: f64 = 0.01;
 
 /// Notes on fields that the summary does not show, or explains where it shows them. They come with most builds:
 /// among them a warning would be overlooked.
-const SAID_OTHERWISE: [&str; 7] = [
+pub(super) const SAID_OTHERWISE: [&str; 7] = [
     "pressure",
     "pressure.swap_peak_bytes",
     "pressure.stalled_some_s",
@@ -1320,7 +1320,7 @@ fn is_listed(process: &TopProcess, peak: Option<&Peak>) -> bool {
 
 /// The part of the headline that the highest sample found, when that is too little to tell of the peak.
 #[expect(clippy::cast_precision_loss, reason = "a part for people")]
-fn missed_peak(headline: &Headline, peak: Option<&Peak>, host: &Host) -> Option<f64> {
+pub(super) fn missed_peak(headline: &Headline, peak: Option<&Peak>, host: &Host) -> Option<f64> {
     let (peak, sampled) = (headline.bytes?, peak?.cgroup_bytes?);
     // The mark may be above the true use by what the kernel charges in advance: 64 pages a CPU.
     let in_advance = host.cpus.saturating_mul(64 * 4096);
@@ -1337,7 +1337,7 @@ fn has_kernel_peaks(stages: &[Stage]) -> bool {
 const PERCENTS: usize = 5;
 
 /// A signal as people know it.
-fn signal_name(signal: i32) -> String {
+pub(super) fn signal_name(signal: i32) -> String {
     // The ones that end builds, the same on all of Linux's architectures: signal(7).
     let name = match signal {
         1 => "SIGHUP",

@@ -1,0 +1,133 @@
+//! Which processes are drawn one by one. A page of a hundred thousand bars is neither read nor opened: those are kept
+//! that were there at the peak, that went wrong, the largest and the longest, each with who started it; the rest is
+//! counted below the nearest process that is kept.
+
+use std::cmp::Reverse;
+
+use crate::event::ExitStatus;
+use crate::history::{History, Life};
+use crate::ids::ProcessId;
+use crate::units::ByteSize;
+
+/// Processes that are drawn at the most.
+pub const MOST_PROCESSES: usize = 6000;
+
+/// The processes that are kept.
+pub(super) struct Selection<'a> {
+    /// In the order of their fork.
+    pub(super) kept: Vec<&'a Life>,
+    /// For each of them, the place of the nearest ancestor that is kept.
+    pub(super) parents: Vec<Option<usize>>,
+    /// What was left out, by the place of the nearest ancestor that is kept.
+    pub(super) left_out: Vec<LeftOut>,
+}
+
+/// Processes that are not drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct LeftOut {
+    /// Below whom.
+    pub(super) below: Option<usize>,
+    /// How many.
+    pub(super) processes: u64,
+    /// The largest peak among them; absent where none is known.
+    pub(super) largest: Option<ByteSize>,
+}
+
+impl<'a> Selection<'a> {
+    /// Keeps no more than `most`.
+    pub(super) fn new(history: &'a History, most: usize) -> Self {
+        let lives = &history.lives;
+        let parents = parents(lives);
+        let is_kept = if lives.len() <= most {
+            vec![true; lives.len()]
+        } else {
+            most_important(lives, &parents, most)
+        };
+        // Parents come before their children: one pass finds the nearest that is kept.
+        let mut place = vec![None; lives.len()];
+        let mut nearest: Vec<Option<usize>> = vec![None; lives.len()];
+        let mut selection = Self {
+            kept: Vec::new(),
+            parents: Vec::new(),
+            left_out: Vec::new(),
+        };
+        // One for each that is kept, and the last for those below none.
+        let mut left_out: Vec<(u64, Option<ByteSize>)> = Vec::new();
+        let mut below_none = (0, None);
+        for (index, life) in lives.iter().enumerate() {
+            let above = parents[index].and_then(|parent| place[parent].or(nearest[parent]));
+            nearest[index] = above;
+            if is_kept[index] {
+                place[index] = Some(selection.kept.len());
+                selection.kept.push(life);
+                selection.parents.push(above);
+                left_out.push((0, None));
+            } else {
+                let sum = match above {
+                    Some(above) => &mut left_out[above],
+                    None => &mut below_none,
+                };
+                sum.0 += 1;
+                sum.1 = sum.1.max(life.peak_rss());
+            }
+        }
+        let places = (0..selection.kept.len()).map(Some).chain([None]);
+        selection.left_out = (places.zip(left_out.into_iter().chain([below_none])))
+            .filter(|(_, (processes, _))| *processes > 0)
+            .map(|(below, (processes, largest))| LeftOut {
+                below,
+                processes,
+                largest,
+            })
+            .collect();
+        selection
+    }
+
+    /// Processes that are not drawn, and the largest peak among them.
+    pub(super) fn sum_left_out(&self) -> (u64, Option<ByteSize>) {
+        let processes = self.left_out.iter().map(|left| left.processes).sum();
+        let largest = self.left_out.iter().filter_map(|left| left.largest).max();
+        (processes, largest)
+    }
+}
+
+/// The place of each process's parent in the list.
+fn parents(lives: &[Life]) -> Vec<Option<usize>> {
+    let place_of = |id: ProcessId| lives.binary_search_by_key(&id, |life| life.id).ok();
+    let parents = (lives.iter().enumerate())
+        .map(|(index, life)| place_of(life.parent?.0).filter(|parent| *parent < index));
+    parents.collect()
+}
+
+/// Marks the most important processes with their ancestors, no more than `most` of them together.
+fn most_important(lives: &[Life], parents: &[Option<usize>], most: usize) -> Vec<bool> {
+    let mut kept = vec![false; lives.len()];
+    let mut count = 0;
+    let mut keep = |index: usize, up_to: usize| {
+        let mut next = Some(index);
+        while let Some(index) = next.filter(|index| !kept[*index] && count < up_to) {
+            kept[index] = true;
+            count += 1;
+            next = parents[index];
+        }
+    };
+    let mut ordered: Vec<usize> = (0..lives.len()).collect();
+    ordered.sort_by_key(|index| Reverse(lives[*index].at_peak.map(|held| held.pss)));
+    let there = ordered
+        .iter()
+        .filter(|index| lives[**index].at_peak.is_some());
+    there.for_each(|index| keep(*index, most / 4));
+    let wrong = (0..lives.len()).filter(|index| went_wrong(&lives[*index]));
+    wrong.for_each(|index| keep(index, most / 2));
+    ordered.sort_by_key(|index| Reverse(lives[*index].peak_rss()));
+    ordered.iter().for_each(|index| keep(*index, most / 4 * 3));
+    ordered.sort_by_key(|index| Reverse(lives[*index].seen_until.since(lives[*index].started)));
+    ordered.iter().for_each(|index| keep(*index, most));
+    kept
+}
+
+/// Whether somebody will look for it because of its end.
+fn went_wrong(life: &Life) -> bool {
+    let by_signal = matches!(life.exit, Some(ExitStatus::Signal(_)));
+    life.oom_killed || by_signal
+}
