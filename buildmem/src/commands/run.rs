@@ -30,7 +30,7 @@ use crate::launch::start::{BuildCommand, BuildSpec, find_program, start};
 use crate::launch::terminal::{StatusLine, Terminal};
 use crate::launch::verify::verify;
 use crate::observe::bpf::{CgroupLeaf, TrackerConfig};
-use crate::observe::cgroup::{Hierarchy, Leaf, SwapLimit};
+use crate::observe::cgroup::{Hierarchy, Leaf, SwapLimit, make_ready_to_move};
 use crate::observe::host::{self, HostFacts, boot_time_now};
 use crate::observe::proc::ProcReader;
 use crate::observe::sampler::Sampler;
@@ -76,8 +76,10 @@ pub fn run(args: &RunArgs) -> Result<u8, Problem> {
     };
     let host = host::facts(Path::new(PROC));
     let began = Instant::now();
-    // Before any other thread is started: only this one may go without files for a moment.
+    let ready_to_move = make_ready_to_move(Path::new(PROC));
     let tracker = start_tracker(args, &host)?;
+    // Should it have failed, the build's move takes a moment longer.
+    let _ = ready_to_move.join();
     log::info!(
         "the tracker `{}` is ready after {} ms",
         args.tracker.name(),

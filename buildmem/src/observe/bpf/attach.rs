@@ -26,6 +26,7 @@ use zerocopy::{FromBytes as _, IntoBytes as _};
 
 use super::WATERMARK;
 use super::decode::{CgroupLeaf, DecodeContext, Decoded, decode};
+use super::kernel_btf::{KERNEL_BTF, KernelBtf};
 use super::missed::skipped_runs;
 use super::offsets::{btf_of_function, find_offsets, function_id};
 use crate::event::{Event, EventKind};
@@ -392,9 +393,6 @@ impl AsRawFd for Tracker {
 /// What `cargo xtask ebpf` built from `buildmem-ebpf/`.
 static OBJECT: &[u8] = aya::include_bytes_aligned!("buildmem.bpf.o");
 
-/// Where the kernel describes its types.
-const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
-
 /// The programs of [`OBJECT`] by their tracepoints. Fork comes last: it is what brings work to the others.
 const HOOKS: [Hook; 5] = [
     Hook {
@@ -446,7 +444,7 @@ fn running_kernels_types() -> Result<KernelTypes, Problem> {
     const HELP: &str =
         "use a kernel from 5.10 on with CONFIG_DEBUG_INFO_BTF=y, which distributions ship";
     let what = "cannot follow processes with eBPF";
-    let btf = fs::read(KERNEL_BTF).map_err(|error| match error.kind() {
+    let btf = KernelBtf::open().map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => Problem::new(what)
             .because(format!(
                 "this kernel does not describe its types: there is no `{KERNEL_BTF}`"

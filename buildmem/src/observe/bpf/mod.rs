@@ -3,6 +3,7 @@
 
 pub mod attach;
 pub mod decode;
+mod kernel_btf;
 mod missed;
 pub mod offsets;
 

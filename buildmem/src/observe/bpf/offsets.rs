@@ -2,7 +2,7 @@
 //! types: BTF (Documentation/bpf/btf.rst). Pure: bytes in, offsets out; no input makes it panic.
 //!
 //! aya parses BTF too, but keeps it to itself, takes 100 ms, and needs more memory than all of build-mem.
-//! What is needed here is a dozen structures, found by name in one table of record positions.
+//! What is needed here is a dozen types, which are found by their names in one pass over the records.
 
 use buildmem_common::Offsets;
 
@@ -213,7 +213,31 @@ struct Btf<'a> {
     /// Where each record begins in `types`. Its index is the type's number less one: number 0 is void and
     /// has no record.
     starts: Vec<u32>,
+    /// Where the records of [`NAMED`] begin.
+    named: Vec<u32>,
 }
+
+/// The types that are found by their names, a tracepoint's in the form that [`Btf::parameters`] tells of.
+const NAMED: [&str; 15] = [
+    "task_struct",
+    "signal_struct",
+    "mm_struct",
+    "pid",
+    "upid",
+    "cgroup",
+    "percpu_counter",
+    "pid_namespace",
+    "mem_cgroup",
+    "css_set",
+    "cgroup_subsys_state",
+    "cgroup_subsys_id",
+    "kernfs_node",
+    "cgroup_root",
+    TRACEPOINT,
+];
+
+/// What the types of tracepoints begin with.
+const TRACEPOINT: &str = "btf_trace_";
 
 /// One type's record.
 #[derive(Clone, Copy)]
@@ -259,6 +283,7 @@ impl<'a> Btf<'a> {
             types: section(8, 12)?,
             strings: section(16, 20)?,
             starts: Vec::new(),
+            named: Vec::new(),
         };
         // Kernels have 30 to 40 bytes a type; a little too much is better than moving the table.
         btf.starts.reserve_exact(btf.types.len() / 28);
@@ -266,8 +291,12 @@ impl<'a> Btf<'a> {
         while start < btf.types.len() {
             let record = btf.record_at(start)?;
             // Sections are shorter than 4 GiB: their lengths are u32.
-            btf.starts
-                .push(u32::try_from(start).map_err(|_| OffsetsError::Invalid)?);
+            let index = u32::try_from(start).map_err(|_| OffsetsError::Invalid)?;
+            btf.starts.push(index);
+            let can_be_named = matches!(record.kind, kind::STRUCT | kind::ENUM | kind::TYPEDEF);
+            if can_be_named && NAMED.iter().any(|name| btf.name_begins(&record, name)) {
+                btf.named.push(index);
+            }
             start += RECORD_HEAD + record.body.len();
         }
         Ok(btf)
@@ -338,14 +367,20 @@ impl<'a> Btf<'a> {
             .is_some_and(|rest| rest.first() == Some(&0))
     }
 
-    /// The first type of this kind and name that satisfies `accept`.
+    fn name_begins(&self, record: &Record, with: &str) -> bool {
+        self.strings
+            .get(record.name as usize..)
+            .is_some_and(|text| text.starts_with(with.as_bytes()))
+    }
+
+    /// The first type of this kind and name, one of [`NAMED`], that satisfies `accept`.
     fn find(
         &self,
         kind: u32,
         name: &str,
         accept: impl Fn(&Record) -> bool,
     ) -> Result<Record<'a>, OffsetsError> {
-        for start in &self.starts {
+        for start in &self.named {
             let record = self.record_at(*start as usize)?;
             if record.kind == kind && self.is_named(&record, name) && accept(&record) {
                 return Ok(record);
@@ -399,7 +434,7 @@ impl<'a> Btf<'a> {
     ///
     /// `typedef void (*btf_trace_<name>)(void *, …)` stands in BTF for each tracepoint.
     fn parameters(&self, tracepoint: &str) -> Result<Vec<u32>, OffsetsError> {
-        let name = format!("btf_trace_{tracepoint}");
+        let name = format!("{TRACEPOINT}{tracepoint}");
         let typedef = self.find(kind::TYPEDEF, &name, |_| true)?;
         let pointer = self.resolve(typedef.size_or_type)?;
         let function = self.resolve(pointer.size_or_type)?;

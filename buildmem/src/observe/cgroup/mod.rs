@@ -4,6 +4,7 @@
 
 mod hierarchy;
 mod leaf;
+mod moving;
 mod room;
 mod scope;
 mod v1;
@@ -11,6 +12,7 @@ mod v2;
 
 pub use hierarchy::{Hierarchy, Version};
 pub use leaf::{Leaf, Leftover, StageMark, SwapLimit};
+pub use moving::make_ready_to_move;
 
 use crate::units::ByteSize;
 
