@@ -2,15 +2,21 @@
 //! writer.
 
 pub mod advice;
+pub mod bmf;
 pub mod csv;
 pub mod doctor;
+pub mod github_benchmark;
 pub mod json;
 mod layout;
+pub mod markdown;
+mod measures;
+pub mod openmetrics;
 #[cfg(test)]
 mod samples;
 pub mod text;
 
 pub use layout::visible;
+pub use measures::is_worth_following;
 
 /// The forms of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +25,24 @@ pub enum Format {
     Text,
     /// The whole result.
     Json,
+    /// For a pull request or a job's summary.
+    Markdown,
     /// Memory over time, one row a sample.
     Csv,
+    /// The figures for Prometheus.
+    OpenMetrics,
+    /// The figures for Bencher.
+    Bmf,
+    /// The figures for github-action-benchmark.
+    GithubBenchmark,
+}
+
+impl Format {
+    /// Whether it goes to a service that follows the figures from run to run.
+    pub const fn is_for_trackers(self) -> bool {
+        match self {
+            Self::Bmf | Self::GithubBenchmark => true,
+            Self::Text | Self::Json | Self::Markdown | Self::Csv | Self::OpenMetrics => false,
+        }
+    }
 }

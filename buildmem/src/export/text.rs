@@ -25,7 +25,7 @@ use crate::report::{
 use crate::units::ByteSize;
 
 /// Processes that are listed at the peak.
-const AT_PEAK: usize = 8;
+pub(super) const AT_PEAK: usize = 8;
 
 /// Processes that are listed by their own peak.
 const LARGEST: usize = 5;
@@ -1297,7 +1297,7 @@ const STALLED_WORTH_A_LINE: f64 = 0.01;
 
 /// Notes on fields that the summary does not show, or explains where it shows them. They come with most builds:
 /// among them a warning would be overlooked.
-const SAID_OTHERWISE: [&str; 7] = [
+pub(super) const SAID_OTHERWISE: [&str; 7] = [
     "pressure",
     "pressure.swap_peak_bytes",
     "pressure.stalled_some_s",
@@ -1309,7 +1309,7 @@ const SAID_OTHERWISE: [&str; 7] = [
 
 /// Whether this process stands in the list of those at the peak already. A pid may have been used again, but
 /// not by two processes that were alive at that moment.
-fn is_listed(process: &TopProcess, peak: Option<&Peak>) -> bool {
+pub(super) fn is_listed(process: &TopProcess, peak: Option<&Peak>) -> bool {
     peak.is_some_and(|peak| {
         let was_alive = process.started_s <= peak.at_s
             && process.ended_s.is_none_or(|ended_s| ended_s >= peak.at_s);
@@ -1320,7 +1320,7 @@ fn is_listed(process: &TopProcess, peak: Option<&Peak>) -> bool {
 
 /// The part of the headline that the highest sample found, when that is too little to tell of the peak.
 #[expect(clippy::cast_precision_loss, reason = "a part for people")]
-fn missed_peak(headline: &Headline, peak: Option<&Peak>, host: &Host) -> Option<f64> {
+pub(super) fn missed_peak(headline: &Headline, peak: Option<&Peak>, host: &Host) -> Option<f64> {
     let (peak, sampled) = (headline.bytes?, peak?.cgroup_bytes?);
     // The mark may be above the true use by what the kernel charges in advance: 64 pages a CPU.
     let in_advance = host.cpus.saturating_mul(64 * 4096);
@@ -1329,7 +1329,7 @@ fn missed_peak(headline: &Headline, peak: Option<&Peak>, host: &Host) -> Option<
     is_far.then_some(part)
 }
 
-fn has_kernel_peaks(stages: &[Stage]) -> bool {
+pub(super) fn has_kernel_peaks(stages: &[Stage]) -> bool {
     stages.iter().any(|stage| stage.peak_cgroup_bytes.is_some())
 }
 
@@ -1337,7 +1337,7 @@ fn has_kernel_peaks(stages: &[Stage]) -> bool {
 const PERCENTS: usize = 5;
 
 /// A signal as people know it.
-fn signal_name(signal: i32) -> String {
+pub(super) fn signal_name(signal: i32) -> String {
     // The ones that end builds, the same on all of Linux's architectures: signal(7).
     let name = match signal {
         1 => "SIGHUP",
