@@ -11,6 +11,7 @@ use crate::event::{
     ProfilerCost, VerifyCheck,
 };
 use crate::handed_over::HandedOver;
+use crate::history::{AtPeak, Frame, History, HistoryFold};
 use crate::ids::{ProcessId, Tgid};
 use crate::jobs::Jobs;
 use crate::reading::Reading;
@@ -59,6 +60,8 @@ pub struct Attribution {
     top: Vec<TopCandidate>,
     classes: Classes,
     jobs: Jobs,
+    /// Only where it was asked for.
+    history: Option<HistoryFold>,
     left_running: Vec<LeftRunning>,
     escaped: BTreeMap<String, EscapedFold>,
     /// Live processes that are charged to another cgroup.
@@ -133,6 +136,7 @@ struct PeakSample {
 
 #[derive(Debug)]
 struct SampledProcess {
+    id: ProcessId,
     tgid: Tgid,
     parent: Option<Tgid>,
     stage: StageKey,
@@ -184,6 +188,7 @@ impl Attribution {
             top: Vec::new(),
             classes: Classes::default(),
             jobs: Jobs::default(),
+            history: None,
             left_running: Vec::new(),
             escaped: BTreeMap::new(),
             outside: BTreeSet::new(),
@@ -205,12 +210,24 @@ impl Attribution {
         }
     }
 
+    /// With every process kept, for [`finish_with_history`](Self::finish_with_history).
+    #[must_use]
+    pub fn with_history(self) -> Self {
+        Self {
+            history: Some(HistoryFold::default()),
+            ..self
+        }
+    }
+
     /// Takes in one event.
     pub fn apply(&mut self, event: &Event) {
         let at = event.at;
         self.last = self.last.max(at);
         let before = self.stage_before(event);
         let ended = self.tree.apply(event);
+        if let Some(history) = &mut self.history {
+            history.apply(event, &self.tree);
+        }
         self.jobs.apply(event, &self.tree, ended.as_ref());
         match &event.event {
             EventKind::Forked {
@@ -283,7 +300,13 @@ impl Attribution {
     }
 
     /// The report and the timeline of what was seen.
-    pub fn finish(mut self) -> (Report, TimelineTable) {
+    pub fn finish(self) -> (Report, TimelineTable) {
+        let (report, table, _) = self.finish_with_history();
+        (report, table)
+    }
+
+    /// The same with the history, which is there [when it was asked for](Self::with_history).
+    pub fn finish_with_history(mut self) -> (Report, TimelineTable, Option<History>) {
         let live: Vec<Process> = self.tree.live().cloned().collect();
         for process in live {
             let end = Ended {
@@ -299,8 +322,29 @@ impl Attribution {
         let started = self.started();
         let order = self.stage_order();
         let table = self.timeline(started, &order);
+        let history = self.history(started, &order);
         let report = self.report(started, &order);
-        (report, table)
+        (report, table, history)
+    }
+
+    fn history(&mut self, started: BootTime, order: &[StageKey]) -> Option<History> {
+        let fold = self.history.take()?;
+        let at_peak = self.peak.as_ref().map(|peak| peak.processes.as_slice());
+        let at_peak = at_peak.unwrap_or_default().iter().map(|process| {
+            let SampledProcess { pss, rss, .. } = *process;
+            (process.id, AtPeak { pss, rss })
+        });
+        let stages = order
+            .iter()
+            .map(|stage| (stage.id(), self.stage_name(*stage)));
+        Some(fold.finish(Frame {
+            started,
+            build_ended: self.build_ended.map(|(at, _)| at),
+            last: self.last,
+            peak_at: self.peak.as_ref().map(|peak| peak.at),
+            stages: stages.collect(),
+            at_peak: at_peak.collect(),
+        }))
     }
 
     fn started(&self) -> BootTime {
@@ -431,6 +475,9 @@ impl Attribution {
         self.outside.remove(&process.id);
         let largest = process.largest_image();
         self.classes.ended(end);
+        if let Some(history) = &mut self.history {
+            history.ended(end, self.classes.rules());
+        }
         if let Some((argv, peak_rss)) = largest {
             self.top.push(TopCandidate {
                 id: process.id,
@@ -467,6 +514,9 @@ impl Attribution {
         };
         let holdings = self.tree.holdings();
         self.jobs.sampled(cgroup, &holdings);
+        if let Some(history) = &mut self.history {
+            history.sampled(at, &holdings);
+        }
         for Holding {
             process,
             pss,
@@ -538,6 +588,7 @@ impl Attribution {
                 file_in_cgroup += file;
             }
             processes.push(SampledProcess {
+                id: process.id,
                 tgid: process.tgid,
                 parent: process.parent.map(|(_, tgid)| tgid),
                 stage: StageKey::of(process.stage.stage()),

@@ -7,7 +7,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The arguments of a process, with the program's name first.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct CommandLine {
     /// The arguments, as bytes: they need not be UTF-8, may be empty, and may hold line breaks.
     pub args: Vec<Arg>,

@@ -19,6 +19,7 @@ pub mod exit_code;
 pub mod export;
 pub mod growth;
 pub mod handed_over;
+pub mod history;
 pub mod ids;
 pub mod jobs;
 pub mod launch;

@@ -83,6 +83,8 @@ struct Family(u32);
 /// One program that a process ran.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Image {
+    /// When it began: by exec, and the first by fork.
+    pub at: BootTime,
     /// Its command line.
     pub argv: Rc<CommandLine>,
     /// The most that it ever had resident; `None` while it runs.
@@ -457,6 +459,7 @@ impl ProcessTree {
         process.stage = self.stages.at_exec(process.stage, argv);
         process.end_image(ended_image.clone());
         process.images.push(Image {
+            at,
             argv: Rc::new(argv.clone()),
             rss_high_water: None,
         });
@@ -570,6 +573,7 @@ impl Process {
             parent,
             started,
             images: vec![Image {
+                at: started,
                 argv,
                 rss_high_water: None,
             }],

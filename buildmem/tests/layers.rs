@@ -23,6 +23,7 @@ const LAYERS: [&[&str]; 7] = [
         "diagnosis",
         "growth",
         "handed_over",
+        "history",
         "jobs",
         "report",
         "sampling",

@@ -10,8 +10,9 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use buildmem::advise::{Advice, Answer};
-use buildmem::commands::replay::{Rules, replay};
+use buildmem::commands::replay::{Rules, replay, replay_with_history};
 use buildmem::export;
+use buildmem::history::Life;
 use buildmem::report::Report;
 use buildmem::stage_rule::StageRule;
 use buildmem::timeline::TimelineTable;
@@ -130,6 +131,69 @@ fn the_parts_add_up_to_the_whole() {
         let cgroup = i128::from(peak.cgroup_bytes.unwrap());
         assert_eq!(sum + i128::from(composition.unattributed), cgroup, "{name}");
         assert!(peak.cgroup_bytes <= report.headline.bytes, "{name}");
+    }
+}
+
+#[test]
+fn the_history_of_every_recording_agrees_with_its_report() {
+    for name in FIXTURES {
+        let path = path(name);
+        let file = File::open(&path).unwrap();
+        let (report, table, history) = replay_with_history(file, &path, None, &[]).unwrap();
+        assert_eq!(
+            (&report, &table),
+            (&replayed(name, None).0, &replayed(name, None).1)
+        );
+        assert_eq!(history.stages, table.stages, "{name}");
+        assert_eq!(history.lives.len() as u64, report.processes.forks, "{name}");
+        for (index, stage) in report.stages.iter().enumerate() {
+            let lives = history.lives.iter().filter(|life| life.stage == index);
+            assert_eq!(
+                lives.count() as u64,
+                stage.processes,
+                "{name}: {}",
+                stage.name
+            );
+        }
+        for class in &report.processes.classes {
+            let lives = history
+                .lives
+                .iter()
+                .filter(|life| history.classes[life.class] == class.command_class);
+            assert_eq!(
+                lives.count() as u64,
+                class.count,
+                "{name}: {}",
+                class.command_class
+            );
+        }
+        for (index, life) in history.lives.iter().enumerate() {
+            assert_eq!(life.id.index(), index, "{name}");
+            assert!(
+                life.parent.is_none_or(|(parent, _)| parent < life.id),
+                "{name}"
+            );
+            assert!(
+                life.started <= life.seen_until && life.seen_until <= history.last,
+                "{name}"
+            );
+        }
+        let peak = report.peak.unwrap();
+        let held = history.lives.iter().filter_map(|life| life.at_peak);
+        assert_eq!(held.clone().count(), peak.processes.len(), "{name}");
+        let pss: ByteSize = held.filter_map(|held| held.pss).sum();
+        assert_eq!(pss.bytes(), peak.pss_bytes, "{name}");
+        let largest = history
+            .lives
+            .iter()
+            .filter_map(Life::peak_rss)
+            .max()
+            .unwrap();
+        assert_eq!(
+            largest.bytes(),
+            report.processes.top[0].peak_rss_bytes,
+            "{name}"
+        );
     }
 }
 

@@ -8,6 +8,7 @@ use crate::automatic_stages::StageSearch;
 use crate::classes::ClassRules;
 use crate::config::Config;
 use crate::event::{Event, EventKind, Note};
+use crate::history::History;
 use crate::problem::Problem;
 use crate::recording::{RecordingError, RecordingReader};
 use crate::report::Report;
@@ -38,11 +39,36 @@ impl From<Config> for Rules {
 /// `path` is its name in errors. The file is read twice, so that a long build needs no more room than what is reported
 /// of it.
 pub fn replay(
-    mut file: impl Read + Seek,
+    file: impl Read + Seek,
     path: &Path,
     rules: Option<Rules>,
     tail: &[Event],
 ) -> Result<(Report, TimelineTable), Problem> {
+    let fold = fold(file, path, rules, tail, |fold| fold)?;
+    Ok(fold.finish())
+}
+
+/// The same with every process, for views that draw them: it takes room for each.
+pub fn replay_with_history(
+    file: impl Read + Seek,
+    path: &Path,
+    rules: Option<Rules>,
+    tail: &[Event],
+) -> Result<(Report, TimelineTable, History), Problem> {
+    let fold = fold(file, path, rules, tail, Attribution::with_history)?;
+    let (report, table, history) = fold.finish_with_history();
+    let none = || Problem::new("cannot tell the build's processes one by one");
+    Ok((report, table, history.ok_or_else(none)?))
+}
+
+/// Folds all events of a recording.
+fn fold(
+    mut file: impl Read + Seek,
+    path: &Path,
+    rules: Option<Rules>,
+    tail: &[Event],
+    with: impl FnOnce(Attribution) -> Attribution,
+) -> Result<Attribution, Problem> {
     let cannot_read = |error: RecordingError| {
         Problem::new(format!("cannot read the recording `{}`", path.display()))
             .because(error)
@@ -66,7 +92,7 @@ pub fn replay(
     for event in tail {
         search.apply(event);
     }
-    let mut fold = Attribution::new(header, search.finish()).with_classes(classes);
+    let mut fold = with(Attribution::new(header, search.finish()).with_classes(classes));
 
     file.rewind().map_err(|error| cannot_read(error.into()))?;
     let mut reader = RecordingReader::open(BufReader::new(&mut file)).map_err(cannot_read)?;
@@ -85,5 +111,5 @@ pub fn replay(
     for event in tail {
         fold.apply(event);
     }
-    Ok(fold.finish())
+    Ok(fold)
 }
