@@ -163,6 +163,9 @@ pub struct ReportArgs {
     /// The form
     #[arg(long, value_enum, default_value_t = FormatArg::Text)]
     pub format: FormatArg,
+    /// Write to this file, in place of what is there, instead of stdout
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
     /// Colours
     #[arg(long, value_enum, default_value_t = Color::Auto)]
     pub color: Color,
@@ -287,10 +290,19 @@ pub enum FormatArg {
     Text,
     /// The whole result
     Json,
+    /// The summary for a pull request or a job's summary, with a chart
+    Markdown,
     /// Memory over time, one row a sample
     Csv,
     /// One page to look at, which needs nothing but a browser
     Html,
+    /// The figures for Prometheus: a text file for node_exporter's textfile collector
+    #[value(name = "openmetrics")]
+    OpenMetrics,
+    /// The figures for Bencher (Bencher Metric Format)
+    Bmf,
+    /// The figures for github-action-benchmark's `customSmallerIsBetter`
+    GithubBenchmark,
 }
 
 impl From<FormatArg> for Format {
@@ -298,8 +310,12 @@ impl From<FormatArg> for Format {
         match format {
             FormatArg::Text => Self::Text,
             FormatArg::Json => Self::Json,
+            FormatArg::Markdown => Self::Markdown,
             FormatArg::Csv => Self::Csv,
             FormatArg::Html => Self::Html,
+            FormatArg::OpenMetrics => Self::OpenMetrics,
+            FormatArg::Bmf => Self::Bmf,
+            FormatArg::GithubBenchmark => Self::GithubBenchmark,
         }
     }
 }

@@ -49,6 +49,21 @@ fn every_format_of_every_recording_is_as_it_was() {
         insta::assert_snapshot!(format!("{name}-json"), json);
         let csv = written(|out| export::csv::write(&table, out));
         insta::assert_snapshot!(format!("{name}-csv"), csv);
+        let markdown = written(|out| export::markdown::write(&report, &table, out));
+        insta::assert_snapshot!(format!("{name}-markdown"), markdown);
+    }
+}
+
+#[test]
+fn the_figures_of_every_recording_are_as_they_were() {
+    for name in FIXTURES {
+        let (report, _) = replayed(name, None);
+        let metrics = written(|out| export::openmetrics::write(&report, out));
+        insta::assert_snapshot!(format!("{name}-openmetrics"), metrics);
+        let bmf = written(|out| export::bmf::write(&report, out));
+        insta::assert_snapshot!(format!("{name}-bmf"), bmf);
+        let github = written(|out| export::github_benchmark::write(&report, out));
+        insta::assert_snapshot!(format!("{name}-github-benchmark"), github);
     }
 }
 

@@ -7,6 +7,7 @@ pub mod doctor;
 pub mod generate;
 pub mod init;
 pub mod list;
+pub mod output;
 pub mod project;
 pub mod recorded;
 pub mod replay;

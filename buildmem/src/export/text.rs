@@ -25,7 +25,7 @@ use crate::report::{
 use crate::units::ByteSize;
 
 /// Processes that are listed at the peak.
-const AT_PEAK: usize = 8;
+pub(super) const AT_PEAK: usize = 8;
 
 /// Processes that are listed by their own peak.
 const LARGEST: usize = 5;
@@ -1309,7 +1309,7 @@ pub(super) const SAID_OTHERWISE: [&str; 7] = [
 
 /// Whether this process stands in the list of those at the peak already. A pid may have been used again, but
 /// not by two processes that were alive at that moment.
-fn is_listed(process: &TopProcess, peak: Option<&Peak>) -> bool {
+pub(super) fn is_listed(process: &TopProcess, peak: Option<&Peak>) -> bool {
     peak.is_some_and(|peak| {
         let was_alive = process.started_s <= peak.at_s
             && process.ended_s.is_none_or(|ended_s| ended_s >= peak.at_s);
@@ -1329,7 +1329,7 @@ pub(super) fn missed_peak(headline: &Headline, peak: Option<&Peak>, host: &Host)
     is_far.then_some(part)
 }
 
-fn has_kernel_peaks(stages: &[Stage]) -> bool {
+pub(super) fn has_kernel_peaks(stages: &[Stage]) -> bool {
     stages.iter().any(|stage| stage.peak_cgroup_bytes.is_some())
 }
 

@@ -272,6 +272,15 @@ fn assert_recorded(header: &Header, events: &[Event]) -> Vec<u8> {
 fn assert_exported(report: &Report, table: &TimelineTable) {
     assert_json(report);
     assert_csv(table);
+    assert_markdown(report, table);
+    assert_openmetrics(report);
+    let figures = written(|out| export::bmf::write(report, out));
+    assert_valid(&figures, include_str!("../schemas/bmf.schema.json"));
+    let figures = written(|out| export::github_benchmark::write(report, out));
+    assert_valid(
+        &figures,
+        include_str!("../schemas/github-benchmark.schema.json"),
+    );
     let plain = export::text::Palette::plain();
     for width in [40, 100] {
         let text = written(|out| export::text::write(report, &plain, width, out));
@@ -343,6 +352,83 @@ fn assert_csv(table: &TimelineTable) {
         assert_eq!(&record[1], row.stage);
         let expected = row.stage_pss.iter().map(|size| size.bytes().to_string());
         assert!(record.iter().skip(6).eq(expected));
+    }
+}
+
+fn assert_valid(json: &str, schema: &str) {
+    let schema = serde_json::from_str(schema).unwrap();
+    let schema = jsonschema::draft202012::new(&schema).unwrap();
+    let json: Value = serde_json::from_str(json).unwrap();
+    if let Some(error) = schema.iter_errors(&json).next() {
+        panic!("`{}` of {json:#}: {error}", error.instance_path());
+    }
+}
+
+/// For GitHub's parser it is headings, tables, code and folds of ours, and nothing else: no link, no HTML, no picture.
+fn assert_markdown(report: &Report, table: &TimelineTable) {
+    use comrak::nodes::NodeValue;
+    let markdown = written(|out| export::markdown::write(report, table, out));
+    assert!(markdown.chars().count() < 65_536, "no place in a comment");
+    let mut options = comrak::Options::default();
+    options.extension.table = true;
+    options.extension.autolink = true;
+    options.extension.strikethrough = true;
+    options.extension.footnotes = true;
+    options.extension.math_dollars = true;
+    options.parse.relaxed_autolinks = true;
+    let arena = comrak::Arena::new();
+    for node in comrak::parse_document(&arena, &markdown, &options).descendants() {
+        match &node.data.borrow().value {
+            NodeValue::Table(table) => {
+                let mut rows = node.children();
+                assert!(rows.all(|row| row.children().count() == table.num_columns));
+            }
+            NodeValue::HtmlInline(html) => {
+                let ours = ["<sub>", "</sub>", "<code>", "</code>"];
+                assert!(ours.contains(&html.as_str()), "{html}");
+            }
+            NodeValue::HtmlBlock(html) => assert!(
+                html.literal.starts_with("<details><summary>")
+                    || html.literal.starts_with("</details>")
+            ),
+            NodeValue::Text(text) => {
+                let mut marks = text.split(['@', '#']).skip(1);
+                assert!(marks.all(|after| !after.starts_with(char::is_alphanumeric)));
+            }
+            NodeValue::Document
+            | NodeValue::Paragraph
+            | NodeValue::Heading(_)
+            | NodeValue::CodeBlock(_)
+            | NodeValue::TableRow(_)
+            | NodeValue::TableCell
+            | NodeValue::Code(_)
+            | NodeValue::Strong
+            | NodeValue::SoftBreak => {}
+            other => panic!("{other:?} in {markdown}"),
+        }
+    }
+}
+
+/// Lines of the form, no figure twice, and the mark at the end.
+fn assert_openmetrics(report: &Report) {
+    static SAMPLE: OnceLock<regex::Regex> = OnceLock::new();
+    let sample = SAMPLE.get_or_init(|| {
+        let label = r#"[a-z_]+="(?:[^"\\\n]|\\["\\n])*""#;
+        let figure = format!(r"^(buildmem_[a-z_]+\{{{label}(?:,{label})*\}}) -?[0-9.]+$");
+        regex::Regex::new(&figure).unwrap()
+    });
+    let text = written(|out| export::openmetrics::write(report, out));
+    let figures = text.strip_suffix("# EOF\n").unwrap();
+    let mut seen = std::collections::BTreeSet::new();
+    for line in figures.split_terminator('\n') {
+        if ["# HELP ", "# TYPE ", "# UNIT "]
+            .iter()
+            .any(|comment| line.starts_with(comment))
+        {
+            continue;
+        }
+        let of = sample.captures(line).unwrap_or_else(|| panic!("{line:?}"));
+        assert!(seen.insert(of[1].to_owned()), "twice: {line}");
     }
 }
 
