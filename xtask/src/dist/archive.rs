@@ -38,12 +38,12 @@ pub fn make(release: &Release, documents: &Documents) -> anyhow::Result<PathBuf>
         }
     }
     let archive = release.place.join(format!("{name}.tar.gz"));
-    pack(&layout, &archive, release.epoch)?;
+    pack(&layout, &name, &archive, release.epoch)?;
     Ok(archive)
 }
 
 /// Packs a folder so that neither its owner nor the time or order in which it was made shows.
-pub fn pack(layout: &Path, archive: &Path, epoch: u64) -> anyhow::Result<()> {
+pub fn pack(place: &Path, folder: &str, archive: &Path, epoch: u64) -> anyhow::Result<()> {
     execute(
         Command::new("tar")
             .args(["--create", "--sort=name", "--format=gnu", "--numeric-owner"])
@@ -52,7 +52,7 @@ pub fn pack(layout: &Path, archive: &Path, epoch: u64) -> anyhow::Result<()> {
             .args(["--use-compress-program=gzip -9 --no-name", "--file"])
             .arg(archive)
             .arg("--directory")
-            .arg(layout)
-            .arg("."),
+            .arg(place)
+            .arg(folder),
     )
 }

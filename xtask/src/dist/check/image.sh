@@ -1,3 +1,4 @@
+#!/bin/sh
 # Builds both images of the folder $1, with its recipe, and runs the program in them; what that takes is in the folder $2.
 # There is no base image here that anyone else made: it has one file and a command.
 set -eu

@@ -1,3 +1,4 @@
+#!/bin/sh
 # Installs the package $1 into the empty folder $2, uses it there, and removes it. Nothing else is installed there: neither a
 # C library nor a shell; but for the doctor, who tries PSS with a shell of another user. Run in a mount namespace of its own.
 set -eu

@@ -181,7 +181,7 @@ fn unpacked(release: &Release, scratch: &Path) -> anyhow::Result<()> {
         "the binary tells where it was built"
     );
     let again = scratch.join("again.tar.gz");
-    archive::pack(&folder, &again, release.epoch)?;
+    archive::pack(&folder, &name, &again, release.epoch)?;
     ensure!(
         fs::read(&packed)? == fs::read(&again)?,
         "packed again, it has other bytes"
