@@ -45,8 +45,7 @@ value() { tr -d ' \n' < "$result" | sed -n "s/.*$1\\(\"[^\"]*\"\\|[0-9]*\\)[,}].
 
 measure() {
   local folder=.build-mem
-  local recording=$folder/recording-$LABEL.jsonl baseline=$folder/baseline/recording.jsonl
-  result=$folder/result-$LABEL.json
+  local baseline=$folder/baseline
 
   local arguments=(run --label "$LABEL" --force)
   [ -z "$COMMAND" ] || arguments+=(--build-cmd "$COMMAND")
@@ -59,17 +58,25 @@ measure() {
     arguments+=("${words[@]}")
   fi
 
-  # Not that of an earlier job, on a machine that keeps its files.
-  rm -f "$result"
+  # Those of an earlier job are there where a machine keeps its files.
+  rm -f "$folder"/re{cording,sult}-"$LABEL"{,.[0-9]*}.json*
   local code=0
   # Where we are not root, build-mem calls sudo itself, and the build stays ours.
   "$BINARY" "${arguments[@]}" || code=$?
-  [ -s "$result" ] || fail "the build was not measured: exit code $code, see the log" "$code"
+  # With `--runs N` there are N, with a number each; the last one is shown, and all are compared.
+  local recordings last
+  readarray -t recordings < <(found "$folder/recording-$LABEL"{,.[0-9]*}.jsonl)
+  local not_measured="the build was not measured: exit code $code, see the log"
+  [ "${#recordings[@]}" -gt 0 ] || fail "$not_measured" "$code"
+  last=$(basename "${recordings[-1]}" .jsonl)
+  last=${last#recording-}
+  result=$folder/result-$last.json
+  [ -s "$result" ] || fail "$not_measured" "$code"
 
   output result "$PWD/$result"
   output verdict "$(value '"verdict":')"
   output peak-bytes "$(value '"headline":{"bytes":')"
-  "$BINARY" report "$LABEL" --format markdown | summarize
+  "$BINARY" report "$last" --format markdown | summarize
   case $code in
     0) ;;
     121) tell error "the build passed, but an artifact is missing" ;;
@@ -79,14 +86,15 @@ measure() {
   esac
 
   local comparison=none
-  if [ -n "$BASELINE_KEY" ] && [ -s "$baseline" ]; then
-    compare
-  fi
+  case $code in
+    0 | 122 | 123) ! has_baseline || compare ;;
+  esac
   output comparison "$comparison"
 
   if [ "$code" = 0 ] && becomes_baseline; then
-    mkdir -p "$folder/baseline"
-    cp "$recording" "$baseline"
+    rm -rf "$baseline"
+    mkdir "$baseline"
+    cp "${recordings[@]}" "$baseline"
     output store true
   fi
   if [ "$code" = 0 ] && [ "$comparison" = regression ]; then
@@ -95,11 +103,19 @@ measure() {
   exit "$code"
 }
 
+# Those of the files that are there, in the order of their numbers.
+found() { for path; do [ ! -s "$path" ] || echo "$path"; done | sort --version-sort; }
+
+# As `compare` takes several runs.
+joined() { (IFS=,; echo "$*"); }
+
+has_baseline() { [ -n "$BASELINE_KEY" ] && [ -n "$(found "$baseline"/*)" ]; }
+
 # Compares this run with the baseline, and says what came of it in `comparison`.
 compare() {
   local limit=() compared=0 text why="$RUNNER_TEMP/build-mem-compare"
   [ -z "$FAIL_ABOVE" ] || limit=(--fail-above "$FAIL_ABOVE")
-  text=$("$BINARY" compare "$baseline" "$recording" --format markdown "${limit[@]}" 2> "$why") || compared=$?
+  text=$("$BINARY" compare "$(joined "$baseline"/*)" "$(joined "${recordings[@]}")" --format markdown "${limit[@]}" 2> "$why") || compared=$?
   printf '\n%s\n' "$text" | summarize
   case $compared in
     0) comparison=passed ;;
@@ -111,7 +127,7 @@ compare() {
     *)
       # Another runner's kernel, say: no fault of the build's. Where this run becomes the baseline, the next is compared.
       comparison=refused
-      cat "$why" >&2
+      [ -s "$why" ] || echo "one of the peaks is not known" > "$why"
       tell warning "not compared with the baseline: $(cat "$why")"
       printf '\nNot compared with the baseline:\n\n%s\n' "$(sed 's/^/    /' "$why")" | summarize
       ;;
@@ -123,7 +139,7 @@ becomes_baseline() {
   [ "$comparison" != regression ] || [ "$SAVE_BASELINE" = always ] || return 1
   case $SAVE_BASELINE in
     always) ;;
-    auto) [ ! -s "$baseline" ] || [ "$GITHUB_REF" = "refs/heads/$DEFAULT_BRANCH" ] ;;
+    auto) ! has_baseline || [ "$GITHUB_REF" = "refs/heads/$DEFAULT_BRANCH" ] ;;
     *) return 1 ;;
   esac
 }

@@ -168,7 +168,7 @@ fn the_first_run_is_the_baseline_and_a_regression_fails_and_is_not() {
     let result: Value =
         serde_json::from_str(&fs::read_to_string(first.output("result")).unwrap()).unwrap();
     assert_eq!(result["headline"]["bytes"], peak);
-    let baseline = job.read(".build-mem/baseline/recording.jsonl");
+    let baseline = job.read(".build-mem/baseline/recording-ci.jsonl");
 
     let same = act(&mut job, "topic", &inputs).ended(0, "pass", "passed");
     // Only the default branch replaces a baseline.
@@ -188,7 +188,7 @@ fn the_first_run_is_the_baseline_and_a_regression_fails_and_is_not() {
             "{}",
             grown.stdout
         );
-        assert_eq!(job.read(".build-mem/baseline/recording.jsonl"), baseline);
+        assert_eq!(job.read(".build-mem/baseline/recording-ci.jsonl"), baseline);
     }
 
     // Under another key the cache has none: so a larger need is accepted.
