@@ -55,8 +55,8 @@ pub enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
-    /// Print the manual page
-    Man,
+    /// Print the manual page, or write one of each command
+    Man(ManArgs),
     /// Whether eBPF works here: what `--image` asks in a container
     #[command(name = crate::container::PROBE, hide = true)]
     TryEbpf,
@@ -224,6 +224,14 @@ pub struct InitArgs {
     /// Replace a build-mem.toml that is there
     #[arg(long)]
     pub force: bool,
+}
+
+/// `man`
+#[derive(Debug, Args)]
+pub struct ManArgs {
+    /// Write the manual pages of build-mem and of each command into this folder
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
 }
 
 /// When to use colours.

@@ -46,7 +46,7 @@ fn dispatch(cli: &Cli) -> Result<u8, Problem> {
         Some(Command::Doctor(args)) => doctor::run(args),
         Some(Command::Init(args)) => init::run(args),
         Some(Command::Completions { shell }) => Ok(generate::completions(*shell)),
-        Some(Command::Man) => generate::man(),
+        Some(Command::Man(args)) => generate::man(args),
         Some(Command::TryEbpf) => doctor::try_ebpf(),
     }
 }

@@ -275,7 +275,8 @@ fn on_path(program: &str) -> anyhow::Result<Option<PathBuf>> {
         .find(|program| program.is_file()))
 }
 
-fn cargo_home() -> anyhow::Result<PathBuf> {
+/// Where cargo has its files.
+pub fn cargo_home() -> anyhow::Result<PathBuf> {
     match env::var_os("CARGO_HOME") {
         Some(home) => Ok(PathBuf::from(home)),
         None => Ok(env::home_dir()

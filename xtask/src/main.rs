@@ -2,9 +2,11 @@
 
 mod bench;
 mod demo;
+mod dist;
 mod ebpf;
 mod fuzz;
 mod run;
+mod static_binary;
 mod table;
 mod test;
 mod vm;
@@ -32,6 +34,8 @@ enum Command {
     Test(test::Arguments),
     /// Run the end-to-end tests on other kernels, in virtual machines
     Vm(vm::Arguments),
+    /// Make what is released: a static binary, its archive, a Debian package, manual pages, completions
+    Dist(dist::Arguments),
     /// Fuzz what reads recordings, records, configs and /proc
     Fuzz(fuzz::Arguments),
     /// Build the eBPF programs into the object that build-mem embeds
@@ -43,6 +47,7 @@ fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Demo => demo::run(),
+        Command::Dist(arguments) => dist::run(&arguments),
         Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Vm(arguments) => vm::run(&arguments),

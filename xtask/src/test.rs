@@ -15,11 +15,14 @@ pub struct Arguments {
 }
 
 /// What the tests' workloads are made with, and what gives rights, with the Debian package that brings each.
-const TOOLS: [(&str, &str); 5] = [
+const TOOLS: [(&str, &str); 8] = [
+    ("curl", "curl"),
     ("gcc", "gcc"),
+    ("jq", "jq"),
     ("make", "make"),
     ("npm", "npm"),
     ("setcap", "libcap2-bin"),
+    ("shellcheck", "shellcheck"),
     ("sudo", "sudo"),
 ];
 

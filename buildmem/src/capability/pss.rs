@@ -63,7 +63,7 @@ pub(super) fn row(proc_root: &Path) -> Capability {
         .mend(AS_FOR_CAPABILITIES.to_owned()),
         Err(Refusal::Reading(error)) => refused(&error, "our own user's", NO_PSS),
         Err(Refusal::Starting(error)) => {
-            Capability::failed(mechanism, format!("cannot start `cat` to try it: {error}"), NO_PSS)
+            Capability::failed(mechanism, format!("cannot start `sh` to try it: {error}"), NO_PSS)
         }
     }
 }

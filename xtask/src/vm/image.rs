@@ -12,12 +12,7 @@ use serde_json::Value;
 
 use super::kernel::Kernel;
 use crate::run::{execute, output};
-
-/// The binaries run on any kernel, whatever this machine's C library is.
-const TARGET: &str = "x86_64-unknown-linux-gnu";
-
-/// The profile of the manifest that they are built with.
-const PROFILE: &str = "vm";
+use crate::static_binary::{Profile, TARGET, cargo, target_dir};
 
 /// The files of tests that are run in the machine.
 pub const SUITES: [&str; 3] = ["tracker", "cgroup", "run"];
@@ -64,22 +59,10 @@ pub struct Binaries {
 
 impl Binaries {
     /// Builds them.
-    pub fn build(root: &Path, scratch: &Path) -> anyhow::Result<Self> {
+    pub fn build(root: &Path) -> anyhow::Result<Self> {
         println!("building static binaries");
-        let target_dir = scratch.join("target");
-        let cargo = |command: &str| {
-            let mut cargo = Command::new(env!("CARGO"));
-            cargo
-                .args([command, "--quiet", "--package", "buildmem"])
-                .args(["--profile", PROFILE, "--target", TARGET, "--target-dir"])
-                .arg(&target_dir)
-                // Programs that run on any kernel of any machine: they bring their C library.
-                .env("RUSTFLAGS", "-Ctarget-feature=+crt-static")
-                .current_dir(root);
-            cargo
-        };
-        execute(cargo("build").args(["--bins", "--examples"]))?;
-        let mut tests = cargo("test");
+        execute(cargo(root, "build", Profile::Vm)?.args(["--bins", "--examples"]))?;
+        let mut tests = cargo(root, "test", Profile::Vm)?;
         tests.args(["--no-run", "--message-format=json"]);
         tests.args(SUITES.iter().flat_map(|suite| ["--test", suite]));
         let messages = output(&mut tests)?;
@@ -87,11 +70,11 @@ impl Binaries {
             .iter()
             .map(|suite| executable(&messages, suite))
             .collect::<anyhow::Result<_>>()?;
-        let built = target_dir.join(TARGET).join(PROFILE);
+        let built = Profile::Vm.folder(root);
         Ok(Self {
             build_mem: built.join("build-mem"),
             examples: built.join("examples"),
-            scratch: target_dir.join(TARGET).join("tmp"),
+            scratch: target_dir(root).join(TARGET).join("tmp"),
             suites,
         })
     }

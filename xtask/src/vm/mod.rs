@@ -67,7 +67,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let root = project_root()?;
     let scratch = root.join("target/vm");
     fs::create_dir_all(&scratch)?;
-    let binaries = image::Binaries::build(root, &scratch)?;
+    let binaries = image::Binaries::build(root)?;
     let mut machine = Machine {
         scratch: &scratch,
         accelerator: None,
