@@ -1442,6 +1442,7 @@ mod tests {
                 path: "a".into(),
                 ok,
                 detail: String::new(),
+                bytes: None,
             }],
         };
         let killed = EventKind::BuildEnded {

@@ -11,6 +11,7 @@ pub mod classes;
 pub mod cli;
 pub mod command_line;
 pub mod commands;
+pub mod compare;
 pub mod config;
 pub mod container;
 pub mod diagnosis;

@@ -19,6 +19,7 @@ const LAYERS: [&[&str]; 7] = [
         "attribution",
         "automatic_stages",
         "classes",
+        "compare",
         "config",
         "diagnosis",
         "growth",

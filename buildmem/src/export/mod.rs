@@ -7,7 +7,7 @@ pub mod doctor;
 pub mod json;
 mod layout;
 #[cfg(test)]
-mod samples;
+pub(crate) mod samples;
 pub mod text;
 
 pub use layout::visible;
