@@ -937,8 +937,12 @@ fn notes(runs: &Runs<'_>, headline: &Change, without_cache: &Change) -> Vec<Note
         }
     }
     let missed = |report: &Report| {
-        let capture = report.peak.as_ref().and_then(|peak| peak.capture);
-        capture.is_some_and(|capture| capture < MISSED_BELOW)
+        let Some((peak, sampled)) = report.headline.bytes.zip(sampled_peak(report)) else {
+            return false;
+        };
+        let above = as_float(peak.saturating_sub(sampled));
+        let is_far = as_float(sampled) < MISSED_BELOW * as_float(peak);
+        is_far && above > precision_of_memory(report.host.cpus)
     };
     for (missed, labels) in grouped(runs.all(), missed) {
         if missed {
@@ -963,6 +967,11 @@ fn notes(runs: &Runs<'_>, headline: &Change, without_cache: &Change) -> Vec<Note
         }
     }
     notes
+}
+
+/// The highest sampled usage of the cgroup.
+fn sampled_peak(report: &Report) -> Option<u64> {
+    report.peak.as_ref()?.cgroup_bytes
 }
 
 /// Whole numbers as such.

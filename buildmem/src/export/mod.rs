@@ -2,6 +2,7 @@
 //! writer.
 
 pub mod advice;
+pub mod comparison;
 pub mod csv;
 pub mod doctor;
 pub mod json;
