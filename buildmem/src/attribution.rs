@@ -1493,6 +1493,7 @@ mod tests {
                 path: "a".into(),
                 ok,
                 detail: String::new(),
+                bytes: None,
             }],
         };
         let killed = EventKind::BuildEnded {

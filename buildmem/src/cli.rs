@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use crate::compare::Threshold;
 use crate::units::ByteSize;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -40,6 +41,8 @@ pub enum Command {
     Run(RunArgs),
     /// Show a recording again, in any format
     Report(ReportArgs),
+    /// Compare two builds, each measured once or several times: what changed, and whether it is more than noise
+    Compare(CompareArgs),
     /// Tell from a recording how many parallel jobs fit into so much memory, with the lines to paste
     Advise(AdviseArgs),
     /// Run CMD as stage NAME of the enclosing run; outside of one, just run it
@@ -188,6 +191,36 @@ pub struct AdviseArgs {
     pub color: Color,
 }
 
+/// `compare`
+#[derive(Debug, Args)]
+pub struct CompareArgs {
+    /// Before: a label, that of a series, a recording's file, or several of them joined by commas [default: the last but one]
+    #[arg(value_name = "BASE")]
+    pub base: Option<String>,
+    /// After, in the same way [default: the last recording or series]
+    #[arg(value_name = "NEW")]
+    pub new: Option<String>,
+    /// Exit with 122 when the peak grew by more than this, such as `2%` or `50MiB`, and by more than the noise where that is
+    /// known
+    #[arg(long, value_name = "GROWTH")]
+    pub fail_above: Option<Threshold>,
+    /// Compare what cannot be compared, and say so
+    #[arg(long)]
+    pub force: bool,
+    /// Apply this config's rules for stages and classes to both, in place of the recorded ones
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The folder with the recordings
+    #[arg(long, value_name = "DIR", default_value = ".build-mem")]
+    pub out_dir: PathBuf,
+    /// The form
+    #[arg(long, value_enum, default_value_t = ComparisonFormat::Text)]
+    pub format: ComparisonFormat,
+    /// Colours
+    #[arg(long, value_enum, default_value_t = Color::Auto)]
+    pub color: Color,
+}
+
 /// `stage`
 #[derive(Debug, Args)]
 pub struct StageArgs {
@@ -289,6 +322,19 @@ pub enum AdviceFormat {
     Text,
     /// For programs
     Json,
+}
+
+/// The forms of a comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ComparisonFormat {
+    /// For people
+    Text,
+    /// For a pull request's comment
+    Markdown,
+    /// For programs
+    Json,
+    /// A page with both builds' memory over time
+    Html,
 }
 
 /// The forms of a report.

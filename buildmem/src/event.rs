@@ -262,6 +262,9 @@ pub struct VerifyCheck {
     pub ok: bool,
     /// What was found.
     pub detail: String,
+    /// The artifact's size; absent where it is none, or is not as it must be, and in older recordings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
 }
 
 /// What the profiler itself cost.

@@ -2,6 +2,7 @@
 
 pub mod advise;
 pub mod color;
+pub mod compare;
 pub mod contain;
 pub mod doctor;
 pub mod generate;

@@ -40,7 +40,7 @@ pub fn print(what: &str, written: io::Result<()>, text: &[u8]) -> Result<u8, Pro
 }
 
 /// The recording: a label in the output folder, or a file, or the last one.
-fn open(recording: Option<&Path>, out_dir: &Path) -> Result<(File, PathBuf), Problem> {
+pub fn open(recording: Option<&Path>, out_dir: &Path) -> Result<(File, PathBuf), Problem> {
     if let Some(path) = recording.filter(|path| is_path(path)) {
         let file = File::open(path).map_err(|error| {
             Problem::new(format!("cannot open the recording `{}`", path.display())).because(error)
@@ -72,6 +72,11 @@ fn open(recording: Option<&Path>, out_dir: &Path) -> Result<(File, PathBuf), Pro
                 .help("`build-mem list` shows the recordings that are there")
         })?;
     Ok((file, out_dir.path_of(RunFile::Recording, &label)))
+}
+
+/// Whether a word can be a label in the output folder, and is no path of a file.
+pub fn is_label(word: &str) -> bool {
+    !is_path(Path::new(word)) && check_label(word).is_ok()
 }
 
 /// Labels have neither folders nor this ending.

@@ -523,6 +523,7 @@ fn check_artifacts(plan: &Plan, status: ExitStatus) -> Vec<VerifyCheck> {
             path: "artifacts".to_owned(),
             ok: false,
             detail: problem.to_string(),
+            bytes: None,
         }]
     })
 }

@@ -532,7 +532,12 @@ fn verified(page: &mut String, checks: &[VerifyCheck]) {
     let wrong_first =
         (checks.iter().filter(|check| !check.ok)).chain(checks.iter().filter(|check| check.ok));
     for check in wrong_first {
-        let VerifyCheck { path, ok, detail } = check;
+        let VerifyCheck {
+            path,
+            ok,
+            detail,
+            bytes: _,
+        } = check;
         let mark = if *ok { "✅" } else { "❌" };
         table.row([mark.to_owned(), code(path), prose(detail)]);
     }

@@ -3,6 +3,7 @@
 
 pub mod advice;
 pub mod bmf;
+pub mod comparison;
 pub mod csv;
 pub mod doctor;
 pub mod github_benchmark;
@@ -13,7 +14,7 @@ pub mod markdown;
 mod measures;
 pub mod openmetrics;
 #[cfg(test)]
-mod samples;
+pub(crate) mod samples;
 pub mod text;
 
 pub use layout::visible;

@@ -8,6 +8,7 @@ use crate::report::{
     Peak, Pressure, ProcessAtPeak, ProcessClass, Processes, Profiler, Report, SCHEMA, Stage,
     StageAtPeak, TopProcess, Verdict, WithoutCache,
 };
+use crate::units::ByteSize;
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
@@ -30,7 +31,7 @@ pub(super) fn all() -> Vec<(&'static str, Report)> {
 }
 
 /// npm, nx and next in a monorepo; a daemon is left running.
-pub(super) fn monorepo() -> Report {
+pub(crate) fn monorepo() -> Report {
     let mut shell = at_peak(4182, "(other)", ROOT_SCRIPT, 310 * KIB, 1730 * KIB, 38.9);
     shell.command_lossy = true;
     Report {
@@ -221,7 +222,7 @@ pub(super) fn monorepo() -> Report {
 }
 
 /// A make of many short compilers, without stages; the same sources' page cache is most of it.
-pub(super) fn c_build() -> Report {
+pub(crate) fn c_build() -> Report {
     let compilers = (0..11_u32).map(|index| {
         let command = format!("{CC1}{index}.c -quiet -O2 -o /tmp/cc{index}.s");
         at_peak(
@@ -1062,6 +1063,11 @@ fn check(path: &str, ok: bool, detail: &str) -> VerifyCheck {
         path: path.to_owned(),
         ok,
         detail: detail.to_owned(),
+        bytes: detail
+            .parse::<ByteSize>()
+            .ok()
+            .filter(|_| path != "exit status")
+            .map(ByteSize::bytes),
     }
 }
 

@@ -1121,7 +1121,12 @@ impl Page {
             return;
         }
         let rows = checks.iter().map(|check| {
-            let VerifyCheck { path, ok, detail } = check;
+            let VerifyCheck {
+                path,
+                ok,
+                detail,
+                bytes: _,
+            } = check;
             let (style, mark) = match ok {
                 true => (self.palette.good, "✓"),
                 false => (self.palette.bad, "✗"),

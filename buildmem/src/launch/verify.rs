@@ -48,7 +48,11 @@ pub fn verify(project: &Path, status: ExitStatus, expected: &Expectations) -> Ve
         }
     };
     for artifact in artifacts {
-        checks.push(check(artifact, check_artifact(folder.as_fd(), artifact)));
+        let size = check_artifact(folder.as_fd(), artifact);
+        checks.push(VerifyCheck {
+            bytes: size.as_ref().ok().map(|size| size.bytes()),
+            ..check(artifact, size.map(|size| size.to_string()))
+        });
     }
     if let Some(manifests) = json_manifests_in {
         checks.extend(check_manifests(folder.as_fd(), manifests));
@@ -65,6 +69,7 @@ fn check(path: &Path, outcome: Result<String, String>) -> VerifyCheck {
         path: path.to_string_lossy().into_owned(),
         ok,
         detail,
+        bytes: None,
     }
 }
 
@@ -81,13 +86,13 @@ fn check_exit(status: ExitStatus) -> VerifyCheck {
     check(Path::new("exit status"), outcome)
 }
 
-fn check_artifact(project: BorrowedFd<'_>, path: &Path) -> Result<String, String> {
+fn check_artifact(project: BorrowedFd<'_>, path: &Path) -> Result<ByteSize, String> {
     let artifact = open_inside(project, path, OFlags::PATH)?;
     let size = size_of_file(&artifact)?;
     if size == ByteSize::ZERO {
         return Err("empty".to_owned());
     }
-    Ok(size.to_string())
+    Ok(size)
 }
 
 /// One check for all manifests while they parse, else one for each that does not. None where there is no
@@ -183,6 +188,7 @@ mod tests {
         assert_eq!(checks.len(), 2);
         let check = checks.remove(1);
         assert_eq!(check.path, path);
+        assert_eq!(check.bytes, check.ok.then_some(5));
         (check.ok, check.detail)
     }
 
@@ -194,7 +200,7 @@ mod tests {
         verify(project, ExitStatus::Code(0), &expected)
             .into_iter()
             .skip(1)
-            .map(|VerifyCheck { path, ok, detail }| (path, ok, detail))
+            .map(|check| (check.path, check.ok, check.detail))
             .collect()
     }
 

@@ -163,6 +163,7 @@ fn csv(bytes: &[u8]) {
                 path: text(5),
                 ok: false,
                 detail: text(6),
+                bytes: None,
             }],
         },
         EventKind::Noted(Note {

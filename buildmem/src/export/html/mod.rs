@@ -782,7 +782,12 @@ impl Page<'_> {
 
     fn verified(&self) -> Table<'_> {
         let rows = self.report.verify.iter().map(|check| {
-            let VerifyCheck { path, ok, detail } = check;
+            let VerifyCheck {
+                path,
+                ok,
+                detail,
+                bytes: _,
+            } = check;
             vec![Cell::Head(path.clone()), Cell::Outcome(*ok, detail.clone())]
         });
         Table {
