@@ -291,6 +291,10 @@ pub enum FormatArg {
     Markdown,
     /// Memory over time, one row a sample
     Csv,
+    /// Every process, one row each
+    ProcessesCsv,
+    /// A trace for ui.perfetto.dev: processes, stages and memory over time
+    Perfetto,
     /// The figures for Prometheus: a text file for node_exporter's textfile collector
     #[value(name = "openmetrics")]
     OpenMetrics,
@@ -307,6 +311,8 @@ impl From<FormatArg> for Format {
             FormatArg::Json => Self::Json,
             FormatArg::Markdown => Self::Markdown,
             FormatArg::Csv => Self::Csv,
+            FormatArg::ProcessesCsv => Self::ProcessesCsv,
+            FormatArg::Perfetto => Self::Perfetto,
             FormatArg::OpenMetrics => Self::OpenMetrics,
             FormatArg::Bmf => Self::Bmf,
             FormatArg::GithubBenchmark => Self::GithubBenchmark,

@@ -11,6 +11,8 @@ mod layout;
 pub mod markdown;
 mod measures;
 pub mod openmetrics;
+pub mod perfetto;
+pub mod processes_csv;
 #[cfg(test)]
 mod samples;
 pub mod text;
@@ -29,20 +31,14 @@ pub enum Format {
     Markdown,
     /// Memory over time, one row a sample.
     Csv,
+    /// Every process, one row each.
+    ProcessesCsv,
+    /// A trace for Perfetto.
+    Perfetto,
     /// The figures for Prometheus.
     OpenMetrics,
     /// The figures for Bencher.
     Bmf,
     /// The figures for github-action-benchmark.
     GithubBenchmark,
-}
-
-impl Format {
-    /// Whether it goes to a service that follows the figures from run to run.
-    pub const fn is_for_trackers(self) -> bool {
-        match self {
-            Self::Bmf | Self::GithubBenchmark => true,
-            Self::Text | Self::Json | Self::Markdown | Self::Csv | Self::OpenMetrics => false,
-        }
-    }
 }

@@ -112,6 +112,7 @@ fn timeline(held: &[u64]) -> TimelineTable {
         at_s: f64::from(u32::try_from(index).unwrap()) / 4.0,
         stage: "build".to_owned(),
         cgroup: Some(ByteSize::from_mib(*held)),
+        composition: None,
         pss: ByteSize::from_mib(held / 2),
         rss: ByteSize::from_mib(*held),
         live: 1,
