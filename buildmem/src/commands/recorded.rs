@@ -15,23 +15,18 @@ use crate::timeline::TimelineTable;
 
 /// Computes the report of the recording that is meant.
 pub fn report(args: &RecordedArgs) -> Result<(Report, TimelineTable), Problem> {
-    let (file, path, rules) = meant(args)?;
-    replay(file, &path, rules, &[])
+    let config = args.config.as_deref().map(load_config).transpose()?;
+    let (file, path) = open(args.recording.as_deref(), &args.out_dir)?;
+    replay(file, &path, config.map(Rules::from), &[])
 }
 
 /// The same with every process of the build.
 pub fn report_with_history(
     args: &RecordedArgs,
 ) -> Result<(Report, TimelineTable, History), Problem> {
-    let (file, path, rules) = meant(args)?;
-    replay_with_history(file, &path, rules, &[])
-}
-
-/// The recording that is meant, and the rules that replace its own.
-fn meant(args: &RecordedArgs) -> Result<(File, PathBuf, Option<Rules>), Problem> {
     let config = args.config.as_deref().map(load_config).transpose()?;
     let (file, path) = open(args.recording.as_deref(), &args.out_dir)?;
-    Ok((file, path, config.map(Rules::from)))
+    replay_with_history(file, &path, config.map(Rules::from), &[])
 }
 
 /// Prints `what`, of which this was written. Whoever reads it may end early, as `head` does: it has seen what it wanted.

@@ -1,6 +1,6 @@
 //! `build-mem report`: any view of a recording, again.
 
-use std::io::{self, IsTerminal as _, Write};
+use std::io::{self, IsTerminal as _};
 
 use crate::cli::ReportArgs;
 use crate::commands::color::{palette, width};
@@ -13,62 +13,42 @@ use crate::report::Report;
 /// Shows a recording.
 pub fn run(args: &ReportArgs) -> Result<u8, Problem> {
     let mut text = Vec::new();
-    let written = make(args, &mut text)?;
+    let written = match Format::from(args.format) {
+        Format::Text => {
+            let (report, _) = report(&args.recorded)?;
+            let on_terminal = args.output.is_none() && io::stdout().is_terminal();
+            let palette = palette(args.color, on_terminal);
+            export::text::write(&report, &palette, width(io::stderr()), &mut text)
+        }
+        Format::Json => export::json::write(&report(&args.recorded)?.0, &mut text),
+        Format::Markdown => {
+            let (report, table) = report(&args.recorded)?;
+            export::markdown::write(&report, &table, &mut text)
+        }
+        Format::Csv => export::csv::write(&report(&args.recorded)?.1, &mut text),
+        Format::ProcessesCsv => {
+            let (_, _, history) = report_with_history(&args.recorded)?;
+            export::processes_csv::write(&history, &mut text)
+        }
+        Format::Perfetto => {
+            let (report, table, history) = report_with_history(&args.recorded)?;
+            export::perfetto::write(&report, &table, &history, &mut text)
+        }
+        Format::OpenMetrics => export::openmetrics::write(&report(&args.recorded)?.0, &mut text),
+        Format::Bmf => export::bmf::write(&to_follow(args)?, &mut text),
+        Format::GithubBenchmark => export::github_benchmark::write(&to_follow(args)?, &mut text),
+    };
     match (&args.output, &written) {
         (Some(path), Ok(())) => write_file(path, &text).map(|()| 0),
         (Some(_), Err(_)) | (None, _) => print("report", written, &text),
     }
 }
 
-fn make(args: &ReportArgs, out: &mut Vec<u8>) -> Result<io::Result<()>, Problem> {
-    let of_report = |write: fn(&Report, &mut dyn Write) -> io::Result<()>, out: &mut Vec<u8>| {
-        let (report, _) = report(&args.recorded)?;
-        Ok(write(&report, out))
-    };
-    let of_figures = |write: fn(&Report, &mut dyn Write) -> io::Result<()>, out: &mut Vec<u8>| {
-        let (report, _) = report(&args.recorded)?;
-        check_worth_following(&report)?;
-        Ok(write(&report, out))
-    };
-    match Format::from(args.format) {
-        Format::Text => {
-            let on_terminal = args.output.is_none() && io::stdout().is_terminal();
-            let palette = palette(args.color, on_terminal);
-            let (report, _) = report(&args.recorded)?;
-            Ok(export::text::write(
-                &report,
-                &palette,
-                width(io::stderr()),
-                out,
-            ))
-        }
-        Format::Json => of_report(export::json::write, out),
-        Format::Markdown => {
-            let (report, table) = report(&args.recorded)?;
-            Ok(export::markdown::write(&report, &table, out))
-        }
-        Format::Csv => {
-            let (_, table) = report(&args.recorded)?;
-            Ok(export::csv::write(&table, out))
-        }
-        Format::ProcessesCsv => {
-            let (_, _, history) = report_with_history(&args.recorded)?;
-            Ok(export::processes_csv::write(&history, out))
-        }
-        Format::Perfetto => {
-            let (report, table, history) = report_with_history(&args.recorded)?;
-            Ok(export::perfetto::write(&report, &table, &history, out))
-        }
-        Format::OpenMetrics => of_report(export::openmetrics::write, out),
-        Format::Bmf => of_figures(export::bmf::write, out),
-        Format::GithubBenchmark => of_figures(export::github_benchmark::write, out),
-    }
-}
-
-/// A service that follows the figures from run to run would take those of a build that broke off for an improvement.
-fn check_worth_following(report: &Report) -> Result<(), Problem> {
-    if export::is_worth_following(report) {
-        return Ok(());
+/// A report whose figures are followed from run to run: those of a build that broke off would be taken for an improvement.
+fn to_follow(args: &ReportArgs) -> Result<Report, Problem> {
+    let (report, _) = report(&args.recorded)?;
+    if export::is_worth_following(&report) {
+        return Ok(report);
     }
     Err(Problem::new(format!(
         "the figures of the run `{}` are not to be followed from run to run",

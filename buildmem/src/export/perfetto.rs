@@ -5,7 +5,7 @@
 //! a few lines to write: see [`message`](self::message). Times are the recording's, nanoseconds of CLOCK_BOOTTIME, so that a trace of the
 //! kernel that was recorded meanwhile can be laid beside it.
 //!
-//! Processes are grouped by stage, and not below their parents: Perfetto shows no more than a few levels.
+//! Processes are grouped by stage, and not below their parents: a deep tree of them needs no deep tree of tracks.
 
 mod message;
 
