@@ -162,6 +162,26 @@ fn every_report_is_tables_of_text_and_fits_a_comment() {
 }
 
 #[test]
+fn what_has_no_place_in_a_comment_is_left_out_table_by_table() {
+    let long = r"\|@".repeat(500);
+    let mut report = samples::hostile();
+    report.notes = vec![
+        Note {
+            what: long.clone(),
+            why: long.clone(),
+        };
+        100
+    ];
+    report.profiler.kernel.clone_from(&long);
+    report.profiler.version.clone_from(&long);
+    report.host.image = Some(long);
+    let text = shown(&report);
+    assert!(text.len() < 65_536, "{}", text.len());
+    assert!(text.contains("Some tables had no place here"));
+    assert!(tables(&text).len() > 5);
+}
+
+#[test]
 fn a_chart_marks_the_highest_sample() {
     insta::assert_snapshot!(chart(&timeline(&[0, 10, 20, 40, 80, 60, 30, 20])));
     insta::assert_snapshot!(chart(&timeline(&[80, 10, 20])));
