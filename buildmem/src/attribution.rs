@@ -110,7 +110,7 @@ struct StageFold {
 struct Row {
     at: BootTime,
     stage: Option<StageId>,
-    cgroup: Option<ByteSize>,
+    cgroup: Option<CgroupSample>,
     pss: ByteSize,
     rss: ByteSize,
     live: u64,
@@ -506,7 +506,7 @@ impl Attribution {
         let mut row = Row {
             at,
             stage: self.tree.current_stage(),
-            cgroup: cgroup.map(|sample| sample.usage),
+            cgroup,
             pss: ByteSize::ZERO,
             rss: ByteSize::ZERO,
             live: self.tree.live().len() as u64,
@@ -541,7 +541,7 @@ impl Attribution {
                 fold.peak = Some((*pss, at));
             }
         }
-        self.highest_usage = self.highest_usage.max(row.cgroup);
+        self.highest_usage = self.highest_usage.max(cgroup.map(|sample| sample.usage));
         if let Some(size) = cgroup.and_then(without_cache)
             && self.without_cache.is_none_or(|(highest, _)| size > highest)
         {
@@ -763,7 +763,8 @@ impl Attribution {
                 .stage
                 .map_or(OTHER, |id| self.tree.stages().name(Some(id)))
                 .to_owned(),
-            cgroup: row.cgroup,
+            cgroup: row.cgroup.map(|cgroup| cgroup.usage),
+            composition: row.cgroup.and_then(|cgroup| cgroup.composition),
             pss: row.pss,
             rss: row.rss,
             live: row.live,

@@ -350,6 +350,10 @@ pub enum FormatArg {
     Csv,
     /// One page to look at, which needs nothing but a browser
     Html,
+    /// Every process, one row each
+    ProcessesCsv,
+    /// A trace for ui.perfetto.dev: processes, stages and memory over time
+    Perfetto,
     /// The figures for Prometheus: a text file for node_exporter's textfile collector
     #[value(name = "openmetrics")]
     OpenMetrics,
@@ -367,6 +371,8 @@ impl From<FormatArg> for Format {
             FormatArg::Markdown => Self::Markdown,
             FormatArg::Csv => Self::Csv,
             FormatArg::Html => Self::Html,
+            FormatArg::ProcessesCsv => Self::ProcessesCsv,
+            FormatArg::Perfetto => Self::Perfetto,
             FormatArg::OpenMetrics => Self::OpenMetrics,
             FormatArg::Bmf => Self::Bmf,
             FormatArg::GithubBenchmark => Self::GithubBenchmark,

@@ -1,5 +1,6 @@
 //! Memory over time: one row a sample.
 
+use crate::event::CgroupComposition;
 use crate::units::ByteSize;
 
 /// The samples of a build, with what each stage held.
@@ -20,6 +21,8 @@ pub struct TimelineRow {
     pub stage: String,
     /// The cgroup's usage; absent where it could not be read.
     pub cgroup: Option<ByteSize>,
+    /// What it consisted of; absent where that could not be read.
+    pub composition: Option<CgroupComposition>,
     /// Sum of the live processes' PSS.
     pub pss: ByteSize,
     /// Sum of the live processes' RSS.

@@ -1,9 +1,12 @@
 //! `cargo xtask test`: everything that can be tested on this machine, with what that needs.
 
+use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::bail;
 
+use crate::project_root;
 use crate::run::{execute, has, install, is_root};
 
 /// Options of `cargo xtask test`.
@@ -15,12 +18,13 @@ pub struct Arguments {
 }
 
 /// What the tests' workloads are made with, and what gives rights, with the Debian package that brings each.
-const TOOLS: [(&str, &str); 8] = [
+const TOOLS: [(&str, &str); 9] = [
     ("curl", "curl"),
     ("gcc", "gcc"),
     ("jq", "jq"),
     ("make", "make"),
     ("npm", "npm"),
+    ("python3", "python3"),
     ("setcap", "libcap2-bin"),
     ("shellcheck", "shellcheck"),
     ("sudo", "sudo"),
@@ -58,12 +62,43 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if !missing.is_empty() {
         install(&missing)?;
     }
+    let python = python()?;
     execute(&mut cargo_test())?;
     println!("\nNow the tests that need root: real eBPF programs, cgroups and builds.");
     // One after the other: they measure memory, and some of them load the machine.
     privileged.args(["--", "--ignored", "--test-threads=1"]);
+    privileged.env("BUILD_MEM_PYTHON", python);
     // For these it takes a host that may do everything: `cargo xtask vm`.
     execute(privileged.args(["--skip", "host::"]))
+}
+
+/// A Python with what exports are decoded with, in a venv of its own.
+fn python() -> anyhow::Result<PathBuf> {
+    let root = project_root()?;
+    let wanted = fs::read(root.join("buildmem/tests/support/requirements.txt"))?;
+    let venv = root.join("target/test-venv");
+    let python = venv.join("bin/python");
+    // Written last: it says that all of it is there.
+    let installed = venv.join("requirements.txt");
+    if fs::read(&installed).is_ok_and(|there| there == wanted) {
+        return Ok(python);
+    }
+    let make = || {
+        let mut command = Command::new("python3");
+        execute(command.args(["-m", "venv", "--clear"]).arg(&venv))
+    };
+    // Debian has it in a package of its own.
+    make().or_else(|_| {
+        install(&["python3-venv"])?;
+        make()
+    })?;
+    execute(
+        Command::new(&python)
+            .args(["-m", "pip", "install", "--quiet", "--requirement"])
+            .arg(root.join("buildmem/tests/support/requirements.txt")),
+    )?;
+    fs::write(installed, wanted)?;
+    Ok(python)
 }
 
 fn cargo_test() -> Command {

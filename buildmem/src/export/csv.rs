@@ -22,6 +22,8 @@ pub fn write(table: &TimelineTable, out: &mut dyn Write) -> io::Result<()> {
         at_s,
         stage,
         cgroup,
+        // Of the cgroup, the columns have no parts.
+        composition: _,
         pss,
         rss,
         live,
@@ -54,6 +56,7 @@ mod tests {
             at_s: 1.23456,
             stage: stage.into(),
             cgroup: cgroup.map(ByteSize::from_bytes),
+            composition: None,
             pss: held.iter().copied().map(ByteSize::from_bytes).sum(),
             rss: ByteSize::from_bytes(99),
             live: 3,

@@ -25,8 +25,11 @@ const COMMAND: usize = 100;
 /// Any other text from outside is cut to so many characters.
 const TEXT: usize = 300;
 
-/// Rows of any other table. A comment on GitHub has at most 65,536 characters.
+/// Rows of any other table.
 const ROWS: usize = 25;
+
+/// Bytes of the page before its last line. A comment on GitHub has at most 65,536 characters.
+const LONGEST: usize = 50_000;
 
 /// Columns and lines of the chart.
 const CHART: (usize, usize) = (64, 8);
@@ -36,29 +39,35 @@ const MARGIN: usize = 10;
 
 /// Writes the report; `table` is what the chart shows.
 pub fn write(report: &Report, table: &TimelineTable, out: &mut dyn Write) -> io::Result<()> {
-    let mut page = String::new();
-    let missed = missed_peak(&report.headline, report.peak.as_ref(), &report.host);
+    let peak = report.peak.as_ref();
+    let missed = missed_peak(&report.headline, peak, &report.host);
     // Where all is one stage, it need not be told of each process.
-    let stage_column = if report.stages.len() > 1 { 0 } else { 1 };
-    headline(&mut page, report, missed);
-    page.push_str(&chart(table));
-    if let Some(peak) = &report.peak {
-        at_peak(&mut page, peak, missed);
+    let first = usize::from(report.stages.len() < 2);
+    let sections: [&dyn Fn(&mut String); 10] = [
+        &|page| headline(page, report, missed),
+        &|page| page.push_str(&chart(table)),
+        &|page| at_peak(page, peak, missed),
+        &|page| stages(page, &report.stages, peak),
+        &|page| processes_at_peak(page, peak, first),
+        &|page| out_of_memory(page, &report.oom, first),
+        &|page| escaped(page, &report.headline.escaped),
+        &|page| verified(page, &report.verify),
+        &|page| notes(page, &report.notes),
+        &|page| more_processes(page, &report.processes, peak, first),
+    ];
+    let mut page = String::new();
+    let mut is_whole = true;
+    for section in sections {
+        let before = page.len();
+        section(&mut page);
+        if page.len() > LONGEST {
+            page.truncate(before);
+            is_whole = false;
+        }
     }
-    stages(&mut page, &report.stages, report.peak.as_ref());
-    if let Some(peak) = &report.peak {
-        processes_at_peak(&mut page, peak, stage_column);
+    if !is_whole {
+        page.push_str("⚠️ Some tables had no place here: `build-mem report` shows them.\n\n");
     }
-    out_of_memory(&mut page, &report.oom, stage_column);
-    escaped(&mut page, &report.headline.escaped);
-    more_processes(
-        &mut page,
-        &report.processes,
-        report.peak.as_ref(),
-        stage_column,
-    );
-    verified(&mut page, &report.verify);
-    notes(&mut page, &report.notes);
     page.push_str(&completeness(report));
     out.write_all(page.as_bytes())
 }
@@ -247,7 +256,8 @@ fn chart(table: &TimelineTable) -> String {
 }
 
 /// What the cgroup's memory consisted of.
-fn at_peak(page: &mut String, peak: &Peak, missed: Option<f64>) {
+fn at_peak(page: &mut String, peak: Option<&Peak>, missed: Option<f64>) {
+    let Some(peak) = peak else { return };
     let held = peak.cgroup_bytes.unwrap_or(peak.pss_bytes);
     let _ = writeln!(
         page,
@@ -362,10 +372,10 @@ fn stages(page: &mut String, stages: &[Stage], peak: Option<&Peak>) {
 }
 
 /// Who was alive then. Of the tables about processes, the columns from `first` on are shown: the one before is the stage.
-fn processes_at_peak(page: &mut String, peak: &Peak, first: usize) {
-    if peak.processes.is_empty() {
+fn processes_at_peak(page: &mut String, peak: Option<&Peak>, first: usize) {
+    let Some(peak) = peak.filter(|peak| !peak.processes.is_empty()) else {
         return;
-    }
+    };
     page.push_str("#### Processes then\n\n");
     let heads = ["Stage", ">PSS", ">RSS", ">Age", ">pid", "Command"];
     let mut table = Table::new(heads.into_iter().skip(first));

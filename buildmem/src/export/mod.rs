@@ -13,6 +13,8 @@ mod layout;
 pub mod markdown;
 mod measures;
 pub mod openmetrics;
+pub mod perfetto;
+pub mod processes_csv;
 #[cfg(test)]
 pub(crate) mod samples;
 pub mod text;
@@ -33,30 +35,14 @@ pub enum Format {
     Csv,
     /// One page to look at, which needs nothing but a browser.
     Html,
+    /// Every process, one row each.
+    ProcessesCsv,
+    /// A trace for Perfetto.
+    Perfetto,
     /// The figures for Prometheus.
     OpenMetrics,
     /// The figures for Bencher.
     Bmf,
     /// The figures for github-action-benchmark.
     GithubBenchmark,
-}
-
-impl Format {
-    /// Whether it shows each process, of which the report has only the largest.
-    pub const fn shows_every_process(self) -> bool {
-        matches!(self, Self::Html)
-    }
-
-    /// Whether it goes to a service that follows the figures from run to run.
-    pub const fn is_for_trackers(self) -> bool {
-        match self {
-            Self::Bmf | Self::GithubBenchmark => true,
-            Self::Text
-            | Self::Json
-            | Self::Markdown
-            | Self::Csv
-            | Self::Html
-            | Self::OpenMetrics => false,
-        }
-    }
 }

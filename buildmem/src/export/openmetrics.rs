@@ -48,6 +48,10 @@ impl Page<'_> {
         let labels = vec![
             ("label", report.label.clone()),
             ("verdict", report.verdict.word().to_owned()),
+            (
+                "peak_source",
+                report.headline.source.clone().unwrap_or_default(),
+            ),
             ("tracker", report.profiler.tracker.clone()),
             ("kernel", report.profiler.kernel.clone()),
             ("version", report.profiler.version.clone()),
@@ -77,14 +81,11 @@ impl Page<'_> {
 
     fn headline(&mut self, report: &Report) -> io::Result<()> {
         let headline = &report.headline;
-        let source = headline.source.clone().unwrap_or_default();
-        self.family(
+        self.one(
             "peak",
             Unit::Bytes,
             "High-water mark of the build's cgroup, as the kernel keeps it.",
-            headline
-                .bytes
-                .map(|bytes| (vec![("source", source)], of(bytes))),
+            headline.bytes.map(of),
         )?;
         self.one(
             "peak_without_cache",

@@ -55,17 +55,22 @@ impl Folder {
     }
 
     fn run_with(&self, options: &[&str], command: &[&str], set: impl Fn(&mut Command)) -> Ran {
-        let mut tool = self.project.tool(["run", "--label", "x"]);
+        let mut tool = self.tool(&["run", "--label", "x"]);
         tool.args(options).arg("--").args(command);
-        tool.env("SUDO_UID", NOBODY.to_string())
-            .env("SUDO_GID", NOBODY.to_string())
-            .env("SUDO_USER", "nobody");
         set(&mut tool);
         let ran = Running::start(&mut tool).end();
         assert!(ran.took < Duration::from_secs(20) * slowness());
         assert_eq!(leaves_of(ran.pid), [] as [PathBuf; 0]);
         self.assert_outside_untouched();
         ran
+    }
+
+    fn tool(&self, arguments: &[&str]) -> Command {
+        let mut tool = self.project.tool(arguments);
+        tool.env("SUDO_UID", NOBODY.to_string())
+            .env("SUDO_GID", NOBODY.to_string())
+            .env("SUDO_USER", "nobody");
+        tool
     }
 
     fn assert_outside_untouched(&self) {
@@ -114,6 +119,37 @@ fn output_files_that_are_links_are_replaced_and_not_written_through() {
         let result = folder.project.path(".build-mem/result-x.json");
         let metadata = fs::symlink_metadata(result).unwrap();
         assert!(metadata.is_file() && metadata.uid() == NOBODY && metadata.nlink() == 1);
+    }
+}
+
+#[test]
+#[ignore = "needs root and eBPF: cargo xtask test"]
+fn a_report_is_written_as_the_user_and_over_nothing_but_a_file() {
+    let folder = Folder::new();
+    let ran = folder.run(&[], &["true"]);
+    assert_eq!(ran.code(), 0, "{}", ran.stderr());
+    symlink(folder.target(), folder.project.path("link")).unwrap();
+    let report = |file: PathBuf| {
+        let mut tool = folder.tool(&["report", "x", "--format", "markdown", "-o"]);
+        Running::start(tool.arg(file)).end()
+    };
+    let mine = folder.project.path("report.md");
+    for _ in 0..2 {
+        let written = report(mine.clone());
+        assert_eq!(written.code(), 0, "{}", written.stderr());
+        let metadata = fs::metadata(&mine).unwrap();
+        assert_eq!((metadata.uid(), metadata.mode() & 0o7777), (NOBODY, 0o644));
+    }
+    for file in [
+        folder.project.path("link"),
+        folder.target(),
+        folder.outside.path("new"),
+        PathBuf::from("/dev/null"),
+    ] {
+        let refused = report(file);
+        assert_eq!(refused.code(), 125, "{}", refused.stderr());
+        assert!(refused.stderr().contains("cannot write"));
+        folder.assert_outside_untouched();
     }
 }
 

@@ -10,12 +10,13 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use buildmem::command_line::{Arg, CommandLine};
-use buildmem::commands::replay::{Rules, replay};
+use buildmem::commands::replay::{Rules, replay_with_history};
 use buildmem::config::{Config, ProjectFacts, detect_preset, template};
 use buildmem::event::{
     CgroupSample, Event, EventKind, ExitStatus, Note, ProcessSample, PssSample, VerifyCheck,
 };
 use buildmem::export;
+use buildmem::history::History;
 use buildmem::ids::Tgid;
 use buildmem::observe::bpf::CgroupLeaf;
 use buildmem::observe::bpf::decode::{DecodeContext, Decoded, decode};
@@ -52,8 +53,12 @@ pub fn check(name: &str, bytes: &[u8]) {
 /// Bytes as a recording, with the recorded rules and with stages found by themselves.
 fn recording(bytes: &[u8]) {
     for rules in [None, Some(Rules::default())] {
-        if let Ok((report, table)) = replay(Cursor::new(bytes), Path::new("fuzzed"), rules, &[]) {
+        let path = Path::new("fuzzed");
+        if let Ok((report, table, history)) =
+            replay_with_history(Cursor::new(bytes), path, rules, &[])
+        {
             assert_exported(&report, &table);
+            assert_drawn(&report, &table, &history);
         }
     }
 }
@@ -176,9 +181,10 @@ fn csv(bytes: &[u8]) {
         .map(|(millis, kind)| Event::new(BootTime::from_nanos(millis * 1_000_000), kind))
         .collect();
     let bytes = assert_recorded(&header, &events);
-    let replayed = replay(Cursor::new(bytes), Path::new("recorded"), None, &[]);
-    let (report, table) = replayed.unwrap();
+    let replayed = replay_with_history(Cursor::new(bytes), Path::new("recorded"), None, &[]);
+    let (report, table, history) = replayed.unwrap();
     assert_exported(&report, &table);
+    assert_drawn(&report, &table, &history);
 }
 
 /// A process that is called by a word, marks it as a stage, holds memory, and ends if its number is odd.
@@ -431,6 +437,98 @@ fn assert_openmetrics(report: &Report) {
         let of = sample.captures(line).unwrap_or_else(|| panic!("{line:?}"));
         assert!(seen.insert(of[1].to_owned()), "twice: {line}");
     }
+}
+
+/// What draws every process draws every process: as rows, and as a trace in which what begins also ends.
+fn assert_drawn(report: &Report, table: &TimelineTable, history: &History) {
+    let rows = written(|out| export::processes_csv::write(history, out));
+    let mut rows = csv::Reader::from_reader(rows.as_bytes());
+    let rows: Vec<csv::StringRecord> = rows.records().collect::<Result<_, _>>().unwrap();
+    assert_eq!(rows.len(), history.lives.len());
+
+    let mut trace = Vec::new();
+    export::perfetto::write(report, table, history, &mut trace).unwrap();
+    let mut under_way: BTreeMap<u64, u64> = BTreeMap::new();
+    for (packet, bytes) in fields(&trace) {
+        assert_eq!(packet, 1);
+        for (field, message) in fields(bytes.bytes()) {
+            let inside: BTreeMap<u64, Field> = match field {
+                // A track, or an event.
+                60 | 11 => fields(message.bytes()).into_iter().collect(),
+                _ => continue,
+            };
+            for text in [2, 23].iter().filter_map(|text| inside.get(text)) {
+                std::str::from_utf8(text.bytes()).unwrap();
+            }
+            if field == 60 {
+                let told = under_way.insert(inside[&1].number(), 0);
+                assert!(told.is_none(), "a track is told twice");
+                continue;
+            }
+            let on_track = under_way.get_mut(&inside[&11].number()).unwrap();
+            match inside[&9].number() {
+                1 => *on_track += 1,
+                2 => *on_track = on_track.checked_sub(1).unwrap(),
+                _ => {}
+            }
+        }
+    }
+    assert!(under_way.len() > history.lives.len());
+    assert!(under_way.values().all(|under_way| *under_way == 0));
+}
+
+/// A field of a protocol buffer.
+#[derive(Clone, Copy)]
+enum Field<'bytes> {
+    Number(u64),
+    Bytes(&'bytes [u8]),
+}
+
+impl<'bytes> Field<'bytes> {
+    fn number(self) -> u64 {
+        match self {
+            Self::Number(number) => number,
+            Self::Bytes(_) => panic!("it is not a number"),
+        }
+    }
+
+    fn bytes(self) -> &'bytes [u8] {
+        match self {
+            Self::Number(_) => panic!("it is a number"),
+            Self::Bytes(bytes) => bytes,
+        }
+    }
+}
+
+/// The fields of a message by their numbers.
+fn fields(mut bytes: &[u8]) -> Vec<(u64, Field<'_>)> {
+    let varint = |bytes: &mut &[u8]| {
+        let mut value = 0;
+        for shift in (0..).step_by(7) {
+            let (first, rest) = bytes.split_first().unwrap();
+            *bytes = rest;
+            value |= u64::from(first & 0x7f) << shift;
+            if first & 0x80 == 0 {
+                return value;
+            }
+        }
+        unreachable!("a shift of so many bits fails")
+    };
+    let mut fields = Vec::new();
+    while !bytes.is_empty() {
+        let tag = varint(&mut bytes);
+        let field = match tag & 7 {
+            0 => Field::Number(varint(&mut bytes)),
+            wire => {
+                let length = if wire == 1 { 8 } else { varint(&mut bytes) };
+                let (value, rest) = bytes.split_at(usize::try_from(length).unwrap());
+                bytes = rest;
+                Field::Bytes(value)
+            }
+        };
+        fields.push((tag >> 3, field));
+    }
+    fields
 }
 
 fn written(write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> String {

@@ -112,6 +112,7 @@ fn timeline(held: &[u64]) -> TimelineTable {
         at_s: f64::from(u32::try_from(index).unwrap()) / 4.0,
         stage: "build".to_owned(),
         cgroup: Some(ByteSize::from_mib(*held)),
+        composition: None,
         pss: ByteSize::from_mib(held / 2),
         rss: ByteSize::from_mib(*held),
         live: 1,
@@ -158,6 +159,26 @@ fn every_report_is_tables_of_text_and_fits_a_comment() {
         assert!(rows.len() > 5, "{name}: {text}");
         assert!(text.chars().count() < 65_536, "{name}");
     }
+}
+
+#[test]
+fn what_has_no_place_in_a_comment_is_left_out_table_by_table() {
+    let long = r"\|@".repeat(500);
+    let mut report = samples::hostile();
+    report.notes = vec![
+        Note {
+            what: long.clone(),
+            why: long.clone(),
+        };
+        100
+    ];
+    report.profiler.kernel.clone_from(&long);
+    report.profiler.version.clone_from(&long);
+    report.host.image = Some(long);
+    let text = shown(&report);
+    assert!(text.len() < 65_536, "{}", text.len());
+    assert!(text.contains("Some tables had no place here"));
+    assert!(tables(&text).len() > 5);
 }
 
 #[test]
