@@ -14,7 +14,7 @@ use crate::tree::{Ended, Holding, ProcessTree};
 use crate::units::{BootTime, ByteSize};
 
 /// The processes of a build, and what else happened at a moment.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct History {
     /// The build's start.
     pub started: BootTime,

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-use super::colors::{Colors, MORE, NO_STAGE};
+use super::colors::{Colors, MORE};
 use super::markup::Text;
 use crate::event::ExitStatus;
 use crate::export::layout::{seconds, size};
@@ -292,7 +292,7 @@ fn layers(table: &TimelineTable, colors: &Colors) -> (Vec<Layer>, Vec<usize>) {
     let more = table.stages.iter().filter(without_color).count();
     let mut layers = Vec::new();
     if table.stages.iter().any(|stage| stage == OTHER) {
-        layers.push(layer(OTHER, NO_STAGE));
+        layers.push(layer(OTHER, &colors.class(OTHER)));
     }
     if more > 0 {
         layers.push(layer(&format!("{more} more"), MORE));
@@ -395,5 +395,59 @@ fn axis_time(at_s: f64, step: f64) -> String {
         step if step < 1.0 => format!("{at_s:.1} s"),
         _ if at_s < 60.0 => format!("{at_s:.0} s"),
         _ => seconds(at_s),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn row(at: usize, pss: u64) -> TimelineRow {
+        TimelineRow {
+            at_s: f64::from(u32::try_from(at).unwrap()),
+            stage: OTHER.to_owned(),
+            cgroup: Some(ByteSize::from_bytes(pss * 2)),
+            pss: ByteSize::from_bytes(pss),
+            rss: ByteSize::ZERO,
+            live: 1,
+            stage_pss: vec![ByteSize::from_bytes(pss)],
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_long_timeline_is_thinned_out_and_keeps_its_ends_and_maxima(
+            held in prop::collection::vec(0..1000_u64, 3 * PARTS + 1..6 * PARTS),
+            peak in 0..3 * PARTS,
+        ) {
+            let mut held = held;
+            held[peak] = 5000;
+            let rows: Vec<TimelineRow> = held.iter().enumerate().map(|(at, pss)| row(at, *pss)).collect();
+            let last = rows.last().unwrap();
+            let kept = thinned(&rows, last.at_s);
+            prop_assert!(kept.len() <= 4 * PARTS);
+            prop_assert!(kept.windows(2).all(|two| two[0].at_s < two[1].at_s));
+            prop_assert_eq!((kept[0], kept[kept.len() - 1]), (&rows[0], last));
+            prop_assert!(kept.contains(&&rows[peak]));
+        }
+
+        #[test]
+        fn an_axis_has_few_lines_whatever_was_held(top in (1_u64 << 20)..(1 << 50), span_s in 0.001..1e6) {
+            let lines = top / step_of_size(top);
+            prop_assert!((1..=5).contains(&lines), "{}", lines);
+            prop_assert!(span_s / step_of_time(span_s) <= 8.001);
+        }
+    }
+
+    #[test]
+    fn sizes_on_the_axis_are_short() {
+        let shown = |mib: u64| axis_size(mib << 20);
+        assert_eq!(
+            [0, 256, 1024, 1536].map(shown),
+            ["0", "256 MiB", "1 GiB", "1.5 GiB"]
+        );
+        assert_eq!(axis_size(1 << 19), "0.50 MiB");
     }
 }
