@@ -15,7 +15,10 @@ pub struct Arguments {
 }
 
 /// What the tests' workloads are made with, and what gives rights, with the Debian package that brings each.
-const TOOLS: [(&str, &str); 5] = [
+const TOOLS: [(&str, &str); 7] = [
+    // The page for browsers is opened in one, which its driver starts.
+    ("chromedriver", "chromium-driver"),
+    ("chromium", "chromium"),
     ("gcc", "gcc"),
     ("make", "make"),
     ("npm", "npm"),
