@@ -22,6 +22,7 @@ use buildmem::export;
 use buildmem::ids::Tgid;
 use buildmem::reading::Reading;
 use buildmem::recording::{FORMAT, Header, RecordingWriter};
+use buildmem::stage_rule::StageRule;
 use buildmem::units::{BootTime, ByteSize};
 use serde_json::{Value, json};
 
@@ -45,7 +46,12 @@ fn header() -> Header {
         memory: ByteSize::from_mib(16 << 10),
         cgroup_version: Some(2),
         cgroup: Some("/build".into()),
-        stages: Vec::new(),
+        stages: ["1[0-9]", "[2-5][0-9]", "[6-9][0-9]"]
+            .map(|modules| StageRule {
+                name: format!("modules {modules}"),
+                pattern: format!("src/module-{modules}/"),
+            })
+            .to_vec(),
         classes: Vec::new(),
         budget: None,
         preset: None,
@@ -254,14 +260,15 @@ fn the_page_opens_without_an_error_or_a_request_and_answers() {
     );
     browser.screenshot("monorepo-range");
     // And by keyboard; Escape ends it.
-    browser.focus("#plot");
+    browser.focus(".slider");
     browser.press(&["\u{e00c}"]);
     assert_eq!(browser.run(count), "130 processes");
     browser.press(&["\u{e011}"]);
     browser.press(&["\u{e008}", "\u{e014}"]);
     let by_keys = browser.run("return document.getElementById('range-text').textContent");
     assert!(by_keys.as_str().unwrap().contains("highest "), "{by_keys}");
-    let told = browser.run("return document.getElementById('plot').getAttribute('aria-valuetext')");
+    let told =
+        browser.run("return document.querySelector('.slider').getAttribute('aria-valuetext')");
     assert!(told.as_str().unwrap().contains(" MiB"), "{told}");
     browser.press(&["\u{e00c}"]);
 

@@ -173,7 +173,7 @@ impl Browser {
             .collect()
     }
 
-    /// All that was asked of any network or file, the page itself included.
+    /// All that a page in a file has asked for, itself included. What the browser shows before is not ours.
     pub fn requests(&mut self) -> Vec<String> {
         let entries = self.tell("se/log", &json!({ "type": "performance" }));
         let messages = entries.as_array().unwrap().iter().map(|entry| {
@@ -181,6 +181,11 @@ impl Browser {
         });
         messages
             .filter(|message| message["method"] == "Network.requestWillBeSent")
+            .filter(|message| {
+                message["params"]["documentURL"]
+                    .as_str()
+                    .is_some_and(|of| of.starts_with("file:"))
+            })
             .map(|message| {
                 message["params"]["request"]["url"]
                     .as_str()

@@ -252,7 +252,7 @@ impl Page<'_> {
             facts.push((word, seconds(peak.at_s)));
         }
         facts.push(("processes", processes.forks.to_string()));
-        facts.push(("at most at once", processes.peak_live.to_string()));
+        facts.push(("most at once", processes.peak_live.to_string()));
         if let Some(kills) = oom.kills.filter(|kills| *kills > 0) {
             facts.push(("out-of-memory kills", kills.to_string()));
         }

@@ -53,8 +53,9 @@ fn check_nesting(markup: &str) {
 
 #[test]
 fn every_report_has_a_page_that_is_whole() {
-    for (name, report) in samples::all() {
+    for (name, report) in samples::all().into_iter().chain([("odd", samples::odd())]) {
         let page = page(&report);
+        assert!(!markup(&page).contains("NaN%"), "{name}");
         let markup = markup(&page);
         check_nesting(&markup);
         assert!(page.ends_with("</html>\n"), "{name}");
@@ -187,7 +188,8 @@ fn a_build_without_samples_says_so_in_place_of_its_timeline() {
     let mut report = samples::tiny();
     report.peak = None;
     let page = page(&report);
-    assert!(page.contains("No sample was taken."));
+    assert!(page.contains("<p class=\"quiet\">No sample was taken.</p>"));
+    assert!(page.contains("<li>No sample was taken: who held the memory is not known.</li>"));
     assert!(!page.contains("id=\"at-peak\""));
 }
 

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use super::colors::{Colors, MORE};
-use super::markup::Text;
+use super::markup::{Text, within};
 use crate::event::ExitStatus;
 use crate::export::layout::{seconds, size};
 use crate::export::text::signal_name;
@@ -19,6 +19,9 @@ use crate::units::{BootTime, ByteSize};
 /// A timeline of more samples than three times this is thinned out: of each of so many parts of the time, the samples
 /// stay that are the highest and the lowest.
 const PARTS: usize = 400;
+
+/// A petabyte, to which every figure is cut: so that a thousand of them can be added, whatever a recording says.
+const MOST_BYTES: u64 = 1 << 50;
 
 /// The plot's own units: of its width and of its height.
 const WIDTH: f64 = 10_000.0;
@@ -70,11 +73,11 @@ impl Chart {
         let point = |row: &TimelineRow| {
             let mut held = vec![0; layers.len()];
             for (pss, layer) in row.stage_pss.iter().zip(&layer_of) {
-                held[*layer] += pss.bytes();
+                held[*layer] += pss.bytes().min(MOST_BYTES);
             }
             Point {
                 at_s: row.at_s,
-                cgroup: row.cgroup.map(ByteSize::bytes),
+                cgroup: row.cgroup.map(|usage| usage.bytes().min(MOST_BYTES)),
                 held,
             }
         };
@@ -83,7 +86,8 @@ impl Chart {
         let sum = |point: &Point| point.held.iter().sum::<u64>();
         let highest = points.iter().map(|it| sum(it).max(it.cgroup.unwrap_or(0)));
         let highest = highest.max().unwrap_or(0);
-        let highest = highest.max(report.headline.bytes.unwrap_or(0)).max(1 << 20);
+        let headline = report.headline.bytes.unwrap_or(0).min(MOST_BYTES);
+        let highest = highest.max(headline).max(1 << 20);
         // A limit far above would press everything else to the ground.
         let limit = report.headline.limit_bytes;
         let shown_limit = limit.filter(|limit| *limit / 2 <= highest);
@@ -105,13 +109,13 @@ impl Chart {
 
     /// A moment as a part of the width, in percent.
     fn x(&self, at_s: f64) -> f64 {
-        (at_s / self.span_s).clamp(0.0, 1.0) * 100.0
+        within(at_s / self.span_s) * 100.0
     }
 
     /// A size as a part of the height, in percent from above.
     #[expect(clippy::cast_precision_loss, reason = "a place on a screen")]
     fn y(&self, bytes: u64) -> f64 {
-        (1.0 - bytes as f64 / self.top as f64).clamp(0.0, 1.0) * 100.0
+        within(1.0 - bytes as f64 / self.top as f64) * 100.0
     }
 
     /// Writes the chart with its legend.
