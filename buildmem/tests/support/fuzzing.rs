@@ -10,12 +10,13 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use buildmem::command_line::{Arg, CommandLine};
-use buildmem::commands::replay::{Rules, replay};
+use buildmem::commands::replay::{Rules, replay, replay_with_history};
 use buildmem::config::{Config, ProjectFacts, detect_preset, template};
 use buildmem::event::{
     CgroupSample, Event, EventKind, ExitStatus, Note, ProcessSample, PssSample, VerifyCheck,
 };
 use buildmem::export;
+use buildmem::history::History;
 use buildmem::ids::Tgid;
 use buildmem::observe::bpf::CgroupLeaf;
 use buildmem::observe::bpf::decode::{DecodeContext, Decoded, decode};
@@ -52,8 +53,10 @@ pub fn check(name: &str, bytes: &[u8]) {
 /// Bytes as a recording, with the recorded rules and with stages found by themselves.
 fn recording(bytes: &[u8]) {
     for rules in [None, Some(Rules::default())] {
-        if let Ok((report, table)) = replay(Cursor::new(bytes), Path::new("fuzzed"), rules, &[]) {
+        let replayed = replay_with_history(Cursor::new(bytes), Path::new("fuzzed"), rules, &[]);
+        if let Ok((report, table, history)) = replayed {
             assert_exported(&report, &table);
+            assert_page(&report, &table, &history);
         }
     }
 }
@@ -178,6 +181,15 @@ fn csv(bytes: &[u8]) {
     let replayed = replay(Cursor::new(bytes), Path::new("recorded"), None, &[]);
     let (report, table) = replayed.unwrap();
     assert_exported(&report, &table);
+}
+
+/// A page has its own two scripts, whatever processes are called, and every place in it is one.
+fn assert_page(report: &Report, table: &TimelineTable, history: &History) {
+    let mut bytes = Vec::new();
+    export::html::write(report, table, history, &mut bytes).unwrap();
+    let page = String::from_utf8(bytes).unwrap();
+    assert_eq!(page.matches("<script").count(), 2);
+    assert!(!page.contains("NaN%") && !page.contains("inf%"));
 }
 
 /// A process that is called by a word, marks it as a stage, holds memory, and ends if its number is odd.
