@@ -14,7 +14,7 @@ use crate::history::{AtPeak, History};
 use crate::units::{BootTime, ByteSize};
 
 /// What all command lines may take together, in bytes.
-const COMMANDS: usize = 700_000;
+const COMMANDS: usize = 600_000;
 
 /// Where they are cut until they do: what is largest is told from what is largest.
 const CUTS: [usize; 7] = [16_384, 4096, 1024, 512, 256, 128, 64];

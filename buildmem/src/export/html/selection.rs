@@ -10,7 +10,7 @@ use crate::ids::ProcessId;
 use crate::units::ByteSize;
 
 /// Processes that are drawn at the most.
-pub const MOST_PROCESSES: usize = 6000;
+pub const MOST_PROCESSES: usize = 8000;
 
 /// The processes that are kept.
 pub(super) struct Selection<'a> {
