@@ -64,7 +64,13 @@ function time(ticks) {
   const minutes = Math.round(s / 60);
   return Math.floor(minutes / 60) + 'h ' + String(minutes % 60).padStart(2, '0') + 'm';
 }
-const moment = ticks => ticks < TICKS ? (ticks / TICKS).toFixed(2) + ' s' : time(ticks);
+// Of a moment, tenths matter in a long build as well: processes live for less.
+function moment(ticks) {
+  const tenths = Math.round(ticks / TICKS * 10);
+  if (tenths < 600) return (ticks / TICKS).toFixed(2) + ' s';
+  const rest = (tenths % 600 / 10).toFixed(1).padStart(4, '0') + 's';
+  return tenths < 36000 ? Math.floor(tenths / 600) + 'm ' + rest : Math.floor(tenths / 36000) + 'h ' + String(Math.floor(tenths / 600) % 60).padStart(2, '0') + 'm ' + rest;
+}
 const many = (n, one, more) => n.toLocaleString('en') + ' ' + (n === 1 ? one : more);
 function ending(i) {
   const exit = P.exit[i];
@@ -503,13 +509,13 @@ function move(to, direction) {
     place.append(make('div', {class: 'tools'}, make('div', {class: 'seg', role: 'group', 'aria-label': 'Order'}, ...buttons), search, count), make('div', {class: 'pane'}, list, details));
     place.hidden = false;
     $('largest').open = false;
-    // As many levels of the tree are open as fit the view.
+    // As many levels of the tree are open as fit the view; what the build's own process started always is.
     let level = [];
     for (let i = 0; i < N; i++) if (parent[i] < 0) level.push(i);
     for (let shown = level.length; level.length;) {
       const below = level.flatMap(i => children[i]);
       shown += below.length;
-      if (shown > 40) break;
+      if (shown > 40 && level.some(i => parent[i] >= 0)) break;
       level.forEach(i => state.open.add(i));
       level = below;
     }

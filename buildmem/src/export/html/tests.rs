@@ -218,3 +218,9 @@ fn the_limit_is_drawn_where_it_is_near_and_told_where_it_is_far() {
         !far.contains("<line class=\"limit\"") && far.contains("limit 8.00 GiB, above this chart")
     );
 }
+
+#[test]
+fn large_numbers_are_read_in_groups() {
+    let shown = [7, 999, 1000, 100_001, 1_234_567].map(grouped);
+    assert_eq!(shown, ["7", "999", "1,000", "100,001", "1,234,567"]);
+}

@@ -16,8 +16,8 @@ use crate::stages::OTHER;
 use crate::timeline::{TimelineRow, TimelineTable};
 use crate::units::{BootTime, ByteSize};
 
-/// A timeline of more samples than three times this is thinned out: of each of so many parts of the time, the samples
-/// stay that are the highest and the lowest.
+/// A timeline of more samples than three times this is thinned out: of each of so many parts of the time, the highest
+/// samples stay.
 const PARTS: usize = 400;
 
 /// A petabyte, to which every figure is cut: so that a thousand of them can be added, whatever a recording says.
@@ -313,8 +313,8 @@ fn layers(table: &TimelineTable, colors: &Colors) -> (Vec<Layer>, Vec<usize>) {
     (layers, layer_of)
 }
 
-/// Those of the rows that make the picture: in each part of the time the highest and the lowest, by the cgroup's usage
-/// and by PSS, and the highest of each stage.
+/// Those of the rows that make the picture: in each part of the time the highest, by the cgroup's usage and by PSS, and
+/// the highest of each stage. The lows between them would fill the chart with their lines.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -335,7 +335,6 @@ fn thinned(rows: &[TimelineRow], span_s: f64) -> Vec<&TimelineRow> {
         let range = from..from + rows_of_part.len();
         kept.extend(range.clone().max_by_key(|index| rows[*index].cgroup));
         kept.extend(range.clone().max_by_key(|index| rows[*index].pss));
-        kept.extend(range.clone().min_by_key(|index| rows[*index].pss));
         from = range.end;
     }
     let stages = rows.first().map_or(0, |row| row.stage_pss.len());
