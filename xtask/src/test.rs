@@ -18,7 +18,10 @@ pub struct Arguments {
 }
 
 /// What the tests' workloads are made with, and what gives rights, with the Debian package that brings each.
-const TOOLS: [(&str, &str); 9] = [
+const TOOLS: [(&str, &str); 11] = [
+    // The page for browsers is opened in one, which its driver starts.
+    ("chromedriver", "chromium-driver"),
+    ("chromium", "chromium"),
     ("curl", "curl"),
     ("gcc", "gcc"),
     ("jq", "jq"),

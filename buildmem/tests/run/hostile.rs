@@ -102,6 +102,7 @@ fn output_files_that_are_links_are_replaced_and_not_written_through() {
             ".gitignore",
             "build-x.log",
             "recording-x.jsonl",
+            "report-x.html",
             "result-x.json",
             "timeline-x.csv",
         ] {

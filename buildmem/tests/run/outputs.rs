@@ -114,7 +114,11 @@ fn a_report_of_the_recording_is_the_result_byte_by_byte_and_other_rules_change_i
     assert_eq!(ran.code(), 0, "{}", ran.stderr());
     let result = project.read(".build-mem/result-x.json");
     for recording in [vec!["x"], vec![], vec![".build-mem/recording-x.jsonl"]] {
-        for (format, file) in [("json", "result-x.json"), ("csv", "timeline-x.csv")] {
+        for (format, file) in [
+            ("json", "result-x.json"),
+            ("csv", "timeline-x.csv"),
+            ("html", "report-x.html"),
+        ] {
             let arguments = ["report", "--format", format]
                 .into_iter()
                 .chain(recording.clone());
@@ -212,4 +216,17 @@ fn completions_and_manual_are_printed_without_any_privilege() {
     );
     assert_eq!(project.ran(["--version"]).code(), 0);
     assert_eq!(project.ran(["run", "--help"]).code(), 0);
+}
+
+#[test]
+#[ignore = "needs root and eBPF: cargo xtask test"]
+fn the_page_is_left_out_where_nobody_wants_it() {
+    for (options, is_there) in [(&[][..], true), (&["--no-html"][..], false)] {
+        let project = Project::new();
+        let arguments = ["run", "--label", "x"].iter().chain(options);
+        let ran = project.ran(arguments.chain(&["--", "true"]));
+        assert_eq!(ran.code(), 0, "{}", ran.stderr());
+        assert_eq!(project.path(".build-mem/report-x.html").exists(), is_there);
+        assert_eq!(ran.stderr().contains("report-x.html"), is_there);
+    }
 }

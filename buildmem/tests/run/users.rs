@@ -53,6 +53,7 @@ fn the_build_runs_as_the_user_who_called_sudo_without_any_capability() {
         ".gitignore",
         "build-x.log",
         "recording-x.jsonl",
+        "report-x.html",
         "result-x.json",
         "timeline-x.csv",
     ];

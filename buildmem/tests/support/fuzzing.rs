@@ -53,12 +53,11 @@ pub fn check(name: &str, bytes: &[u8]) {
 /// Bytes as a recording, with the recorded rules and with stages found by themselves.
 fn recording(bytes: &[u8]) {
     for rules in [None, Some(Rules::default())] {
-        let path = Path::new("fuzzed");
-        if let Ok((report, table, history)) =
-            replay_with_history(Cursor::new(bytes), path, rules, &[])
-        {
+        let replayed = replay_with_history(Cursor::new(bytes), Path::new("fuzzed"), rules, &[]);
+        if let Ok((report, table, history)) = replayed {
             assert_exported(&report, &table);
             assert_drawn(&report, &table, &history);
+            assert_page(&report, &table, &history);
         }
     }
 }
@@ -185,6 +184,15 @@ fn csv(bytes: &[u8]) {
     let (report, table, history) = replayed.unwrap();
     assert_exported(&report, &table);
     assert_drawn(&report, &table, &history);
+}
+
+/// A page has its own two scripts, whatever processes are called, and every place in it is one.
+fn assert_page(report: &Report, table: &TimelineTable, history: &History) {
+    let mut bytes = Vec::new();
+    export::html::write(report, table, history, &mut bytes).unwrap();
+    let page = String::from_utf8(bytes).unwrap();
+    assert_eq!(page.matches("<script").count(), 2);
+    assert!(!page.contains("NaN%") && !page.contains("inf%"));
 }
 
 /// A process that is called by a word, marks it as a stage, holds memory, and ends if its number is odd.

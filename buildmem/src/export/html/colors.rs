@@ -5,13 +5,13 @@ use crate::report::Stage;
 use crate::stages::OTHER;
 
 /// Colours of stages in the style sheet: `s0` and so on.
-pub(super) const COLORS: usize = 8;
+const COLORS: usize = 8;
 
 /// The class of stages that have no colour of their own.
 pub(super) const MORE: &str = "sm";
 
-/// The class of processes in no stage.
-pub(super) const NO_STAGE: &str = "so";
+/// The class of processes in no stage, where others are in one.
+const NO_STAGE: &str = "so";
 
 /// The colours of a build's stages.
 pub(super) struct Colors {
@@ -46,8 +46,25 @@ impl Colors {
     pub(super) fn class(&self, stage: &str) -> String {
         match self.index(stage) {
             Some(index) => format!("s{index}"),
+            // Where there are no stages, nothing is beside them: a page all grey would tell less.
+            None if stage == OTHER && self.named.is_empty() => "s0".to_owned(),
             None if stage == OTHER => NO_STAGE.to_owned(),
             None => MORE.to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::export::html::STYLE;
+
+    #[test]
+    fn the_style_sheet_has_every_colour() {
+        let stages = (0..COLORS).map(|index| format!("s{index}"));
+        for class in stages.chain([MORE.to_owned(), NO_STAGE.to_owned()]) {
+            assert!(STYLE.contains(&format!(".{class}{{--c:")), "{class}");
+            assert!(STYLE.contains(&format!("--{class}:light-dark(")), "{class}");
         }
     }
 }

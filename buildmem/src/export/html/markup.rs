@@ -26,6 +26,15 @@ impl fmt::Display for Text<'_> {
     }
 }
 
+/// A part of a whole as it can be drawn, whatever a result says.
+pub(super) const fn within(part: f64) -> f64 {
+    if part.is_nan() {
+        0.0
+    } else {
+        part.clamp(0.0, 1.0)
+    }
+}
+
 /// JSON as it can stand in a `<script>`: nothing in it ends or begins an element or a comment.
 pub(super) fn embedded(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
@@ -172,7 +181,7 @@ impl Cell {
                 write!(out, "<td class=\"{class}\">{mark} {}</td>", Text(text))
             }
             Self::Bar(color, part) => {
-                let part = part.clamp(0.0, 1.0);
+                let part = within(*part);
                 let percents = percent(part);
                 write!(
                     out,
@@ -181,8 +190,8 @@ impl Cell {
                 )
             }
             Self::Span(color, from, to) => {
-                let from = from.clamp(0.0, 1.0);
-                let width = (to.clamp(from, 1.0) - from).max(0.005);
+                let from = within(*from);
+                let width = (within(*to) - from).max(0.005);
                 write!(
                     out,
                     "<td class=\"b\"><svg class=\"bar span {color}\" aria-hidden=\"true\"><rect x=\"{:.1}%\" width=\"{:.1}%\" height=\"100%\"/></svg></td>",

@@ -251,8 +251,8 @@ impl Page<'_> {
             };
             facts.push((word, seconds(peak.at_s)));
         }
-        facts.push(("processes", processes.forks.to_string()));
-        facts.push(("at most at once", processes.peak_live.to_string()));
+        facts.push(("processes", grouped(processes.forks)));
+        facts.push(("most at once", grouped(processes.peak_live)));
         if let Some(kills) = oom.kills.filter(|kills| *kills > 0) {
             facts.push(("out-of-memory kills", kills.to_string()));
         }
@@ -390,7 +390,7 @@ impl Page<'_> {
         if chart.samples > chart.points.len() {
             write!(
                 out,
-                "<p class=\"small\">{} of {} samples are drawn: of each moment the highest and the lowest.</p>",
+                "<p class=\"small\">{} of {} samples are drawn: the highest of each moment.</p>",
                 chart.points.len(),
                 chart.samples
             )?;
@@ -499,8 +499,10 @@ impl Page<'_> {
             });
             write!(
                 out,
-                "{kept} of {} are drawn: those at the peak, the killed, the largest, the longest, and who started them. {left_out} more{largest} are counted below their parents",
-                left_out + kept as u64
+                "{} of {} are drawn: those at the peak, the killed, the largest, the longest, and who started them. {} more{largest} are counted below their parents",
+                grouped(kept as u64),
+                grouped(left_out + kept as u64),
+                grouped(left_out)
             )?;
         }
         write!(
@@ -964,6 +966,19 @@ fn limited(rows: impl Iterator<Item = Vec<Cell>>, count: usize) -> Vec<Vec<Cell>
     let rest = count.saturating_sub(MOST_ROWS);
     let more = (rest > 0).then(|| vec![Cell::Head(format!("{rest} more, in the result"))]);
     rows.take(MOST_ROWS).chain(more).collect()
+}
+
+/// A number of things, its digits in groups: `100,001`.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
 }
 
 /// How the build went, and in a word.

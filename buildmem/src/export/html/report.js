@@ -64,7 +64,13 @@ function time(ticks) {
   const minutes = Math.round(s / 60);
   return Math.floor(minutes / 60) + 'h ' + String(minutes % 60).padStart(2, '0') + 'm';
 }
-const moment = ticks => ticks < TICKS ? (ticks / TICKS).toFixed(2) + ' s' : time(ticks);
+// Of a moment, tenths matter in a long build as well: processes live for less.
+function moment(ticks) {
+  const tenths = Math.round(ticks / TICKS * 10);
+  if (tenths < 600) return (ticks / TICKS).toFixed(2) + ' s';
+  const rest = (tenths % 600 / 10).toFixed(1).padStart(4, '0') + 's';
+  return tenths < 36000 ? Math.floor(tenths / 600) + 'm ' + rest : Math.floor(tenths / 36000) + 'h ' + String(Math.floor(tenths / 600) % 60).padStart(2, '0') + 'm ' + rest;
+}
 const many = (n, one, more) => n.toLocaleString('en') + ' ' + (n === 1 ? one : more);
 function ending(i) {
   const exit = P.exit[i];
@@ -122,7 +128,7 @@ function chooseRange(range) {
 
 // ---- The timeline ----
 
-let cross, tip, chosen, life, cursor = -1, anchor = -1;
+let cross, tip, chosen, life, slider, cursor = -1, anchor = -1;
 const percent = ticks => Math.min(100, Math.max(0, ticks / data.span * 100)) + '%';
 
 function showRange() {
@@ -158,9 +164,9 @@ function showMoment(index) {
   body.push(line(['all processes'], size(sum(index)), 'sum'));
   if (T.cgroup[index] >= 0) body.push(line(['the cgroup'], size(T.cgroup[index])));
   tip.replaceChildren(make('b', {}, moment(at)), make('table', {}, make('tbody', {}, ...body)));
-  plot.setAttribute('aria-valuenow', String(at / TICKS));
+  slider.setAttribute('aria-valuenow', String(at / TICKS));
   const holders = rows.slice(0, 3).map(([layer, kib]) => layer.name + ' ' + size(kib)).join(', ');
-  plot.setAttribute('aria-valuetext', moment(at) + ': ' + (T.cgroup[index] >= 0 ? size(T.cgroup[index]) : size(sum(index))) + (holders ? '; ' + holders : ''));
+  slider.setAttribute('aria-valuetext', moment(at) + ': ' + (T.cgroup[index] >= 0 ? size(T.cgroup[index]) : size(sum(index))) + (holders ? '; ' + holders : ''));
 }
 
 // The sample that is nearest to a moment.
@@ -178,9 +184,9 @@ if (plot) {
   chosen = make('div', {class: 'chosen', hidden: ''});
   life = make('div', {class: 'life', hidden: ''});
   tip = make('div', {class: 'tip', hidden: ''});
-  plot.append(chosen, life, cross, tip);
-  plot.tabIndex = 0;
-  for (const [key, value] of Object.entries({role: 'slider', 'aria-label': 'A moment of the build: arrow keys move, with Shift they choose a range, Escape ends it', 'aria-valuemin': 0, 'aria-valuemax': data.span / TICKS, 'aria-valuenow': 0})) plot.setAttribute(key, value);
+  // What has the keyboard lies over the plot, and lets the mouse through.
+  slider = make('div', {class: 'slider', tabindex: 0, role: 'slider', 'aria-label': 'A moment of the build: arrow keys move, with Shift they choose a range, Escape ends it', 'aria-valuemin': 0, 'aria-valuemax': data.span / TICKS, 'aria-valuenow': 0});
+  plot.append(chosen, life, cross, slider, tip);
   const ticksAt = event => {
     const box = plot.getBoundingClientRect();
     return Math.min(1, Math.max(0, (event.clientX - box.left) / box.width)) * data.span;
@@ -189,6 +195,7 @@ if (plot) {
   plot.addEventListener('pointerdown', event => {
     if (event.button || event.target.closest('a')) return;
     from = ticksAt(event);
+    slider.focus({preventScroll: true});
     plot.setPointerCapture(event.pointerId);
   });
   plot.addEventListener('pointermove', event => {
@@ -204,9 +211,8 @@ if (plot) {
   });
   plot.addEventListener('pointercancel', () => { from = null; });
   plot.addEventListener('pointerleave', () => showMoment(-1));
-  plot.addEventListener('blur', () => showMoment(-1));
-  plot.addEventListener('keydown', event => {
-    if (event.target !== plot) return;
+  slider.addEventListener('blur', () => showMoment(-1));
+  slider.addEventListener('keydown', event => {
     const last = T.at.length - 1, step = event.ctrlKey ? Math.ceil(last / 20) : Math.max(1, Math.round(last / 200));
     const origin = cursor < 0 ? (data.peak_at === null ? 0 : nearest(data.peak_at)) : cursor;
     const next = {ArrowLeft: origin - step, ArrowRight: origin + step, Home: 0, End: last}[event.key];
@@ -225,7 +231,7 @@ if (plot) {
     }
   });
   $('range').hidden = false;
-  $('range-clear').addEventListener('click', () => { anchor = -1; chooseRange(null); plot.focus(); });
+  $('range-clear').addEventListener('click', () => { anchor = -1; chooseRange(null); slider.focus(); });
   showRange();
 }
 
@@ -503,13 +509,13 @@ function move(to, direction) {
     place.append(make('div', {class: 'tools'}, make('div', {class: 'seg', role: 'group', 'aria-label': 'Order'}, ...buttons), search, count), make('div', {class: 'pane'}, list, details));
     place.hidden = false;
     $('largest').open = false;
-    // As many levels of the tree are open as fit the view.
+    // As many levels of the tree are open as fit the view; what the build's own process started always is.
     let level = [];
     for (let i = 0; i < N; i++) if (parent[i] < 0) level.push(i);
     for (let shown = level.length; level.length;) {
       const below = level.flatMap(i => children[i]);
       shown += below.length;
-      if (shown > 40) break;
+      if (shown > 40 && level.some(i => parent[i] >= 0)) break;
       level.forEach(i => state.open.add(i));
       level = below;
     }

@@ -10,7 +10,7 @@ use crate::ids::ProcessId;
 use crate::units::ByteSize;
 
 /// Processes that are drawn at the most.
-pub const MOST_PROCESSES: usize = 6000;
+pub const MOST_PROCESSES: usize = 8000;
 
 /// The processes that are kept.
 pub(super) struct Selection<'a> {
@@ -130,4 +130,114 @@ fn most_important(lives: &[Life], parents: &[Option<usize>], most: usize) -> Vec
 fn went_wrong(life: &Life) -> bool {
     let by_signal = matches!(life.exit, Some(ExitStatus::Signal(_)));
     life.oom_killed || by_signal
+}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::command_line::CommandLine;
+    use crate::history::Ran;
+    use crate::ids::Tgid;
+    use crate::units::BootTime;
+
+    /// A process of so many KiB, started by one before it, or by none.
+    fn life(id: u32, parent: Option<u32>, kib: u64) -> Life {
+        Life {
+            id: ProcessId(id),
+            tgid: Tgid(id + 100),
+            parent: parent.map(|parent| (ProcessId(parent), Tgid(parent + 100))),
+            stage: 0,
+            class: 0,
+            images: vec![Ran {
+                at: BootTime::default(),
+                argv: Rc::new(CommandLine::default()),
+                peak_rss: Some(ByteSize::from_kib(kib)),
+            }],
+            execed: true,
+            started: BootTime::default(),
+            ended: None,
+            seen_until: BootTime::from_nanos(kib),
+            exit: None,
+            highest_pss: None,
+            at_peak: None,
+            oom_killed: false,
+        }
+    }
+
+    fn build(parents: &[Option<u32>], kib: impl Fn(u32) -> u64) -> History {
+        let lives = parents.iter().zip(0..);
+        History {
+            lives: lives
+                .map(|(parent, id)| life(id, *parent, kib(id)))
+                .collect(),
+            ..History::default()
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_process_is_drawn_or_counted_below_its_nearest_drawn_ancestor(
+            ups in prop::collection::vec(0..6_u32, 1..60),
+            sizes in prop::collection::vec(0..50_u64, 60),
+            most in 1..40_usize,
+        ) {
+            // A process that would be its own parent has none.
+            let parents: Vec<Option<u32>> = (0..).zip(&ups)
+                .map(|(id, up): (u32, &u32)| id.checked_sub(*up).filter(|parent| *parent < id))
+                .collect();
+            let history = build(&parents, |id| sizes[id as usize]);
+            let selection = Selection::new(&history, most);
+            prop_assert!(selection.kept.len() <= most);
+            let (left_out, largest) = selection.sum_left_out();
+            prop_assert_eq!(selection.kept.len() as u64 + left_out, parents.len() as u64);
+            prop_assert!(largest.is_some() == (left_out > 0));
+            for (place, parent) in selection.parents.iter().enumerate() {
+                prop_assert!(parent.is_none_or(|parent| parent < place));
+            }
+            for (life, parent) in selection.kept.iter().zip(&selection.parents) {
+                let mut above = life.parent;
+                while let Some((id, _)) = above {
+                    if let Some(place) = selection.kept.iter().position(|it| it.id == id) {
+                        prop_assert_eq!(Some(place), *parent);
+                        break;
+                    }
+                    above = history.lives[id.index()].parent;
+                }
+                prop_assert!(above.is_some() || parent.is_none());
+            }
+        }
+    }
+
+    #[test]
+    fn the_largest_is_drawn_with_all_who_led_to_it() {
+        // Two hundred small ones below the first, and a chain to a large one.
+        let mut parents = vec![None];
+        parents.extend([Some(0); 200]);
+        parents.extend([Some(0), Some(201), Some(202)]);
+        let history = build(&parents, |id| if id == 203 { 9000 } else { 1 });
+        let selection = Selection::new(&history, 20);
+        let ids: Vec<usize> = selection.kept.iter().map(|life| life.id.index()).collect();
+        assert!(
+            [0, 201, 202, 203].iter().all(|id| ids.contains(id)),
+            "{ids:?}"
+        );
+        let below_first = LeftOut {
+            below: Some(0),
+            processes: 184,
+            largest: Some(ByteSize::from_kib(1)),
+        };
+        assert_eq!(selection.left_out, [below_first]);
+    }
+
+    #[test]
+    fn who_was_killed_for_want_of_memory_is_drawn_however_small() {
+        let mut history = build(&[None; 500], u64::from);
+        history.lives[3].oom_killed = true;
+        let selection = Selection::new(&history, 20);
+        assert!(selection.kept.iter().any(|life| life.oom_killed));
+    }
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-use super::colors::{Colors, MORE, NO_STAGE};
-use super::markup::Text;
+use super::colors::{Colors, MORE};
+use super::markup::{Text, within};
 use crate::event::ExitStatus;
 use crate::export::layout::{seconds, size};
 use crate::export::text::signal_name;
@@ -16,9 +16,12 @@ use crate::stages::OTHER;
 use crate::timeline::{TimelineRow, TimelineTable};
 use crate::units::{BootTime, ByteSize};
 
-/// A timeline of more samples than three times this is thinned out: of each of so many parts of the time, the samples
-/// stay that are the highest and the lowest.
+/// A timeline of more samples than three times this is thinned out: of each of so many parts of the time, the highest
+/// samples stay.
 const PARTS: usize = 400;
+
+/// A petabyte, to which every figure is cut: so that a thousand of them can be added, whatever a recording says.
+const MOST_BYTES: u64 = 1 << 50;
 
 /// The plot's own units: of its width and of its height.
 const WIDTH: f64 = 10_000.0;
@@ -70,11 +73,11 @@ impl Chart {
         let point = |row: &TimelineRow| {
             let mut held = vec![0; layers.len()];
             for (pss, layer) in row.stage_pss.iter().zip(&layer_of) {
-                held[*layer] += pss.bytes();
+                held[*layer] += pss.bytes().min(MOST_BYTES);
             }
             Point {
                 at_s: row.at_s,
-                cgroup: row.cgroup.map(ByteSize::bytes),
+                cgroup: row.cgroup.map(|usage| usage.bytes().min(MOST_BYTES)),
                 held,
             }
         };
@@ -83,7 +86,8 @@ impl Chart {
         let sum = |point: &Point| point.held.iter().sum::<u64>();
         let highest = points.iter().map(|it| sum(it).max(it.cgroup.unwrap_or(0)));
         let highest = highest.max().unwrap_or(0);
-        let highest = highest.max(report.headline.bytes.unwrap_or(0)).max(1 << 20);
+        let headline = report.headline.bytes.unwrap_or(0).min(MOST_BYTES);
+        let highest = highest.max(headline).max(1 << 20);
         // A limit far above would press everything else to the ground.
         let limit = report.headline.limit_bytes;
         let shown_limit = limit.filter(|limit| *limit / 2 <= highest);
@@ -105,13 +109,13 @@ impl Chart {
 
     /// A moment as a part of the width, in percent.
     fn x(&self, at_s: f64) -> f64 {
-        (at_s / self.span_s).clamp(0.0, 1.0) * 100.0
+        within(at_s / self.span_s) * 100.0
     }
 
     /// A size as a part of the height, in percent from above.
     #[expect(clippy::cast_precision_loss, reason = "a place on a screen")]
     fn y(&self, bytes: u64) -> f64 {
-        (1.0 - bytes as f64 / self.top as f64).clamp(0.0, 1.0) * 100.0
+        within(1.0 - bytes as f64 / self.top as f64) * 100.0
     }
 
     /// Writes the chart with its legend.
@@ -292,7 +296,7 @@ fn layers(table: &TimelineTable, colors: &Colors) -> (Vec<Layer>, Vec<usize>) {
     let more = table.stages.iter().filter(without_color).count();
     let mut layers = Vec::new();
     if table.stages.iter().any(|stage| stage == OTHER) {
-        layers.push(layer(OTHER, NO_STAGE));
+        layers.push(layer(OTHER, &colors.class(OTHER)));
     }
     if more > 0 {
         layers.push(layer(&format!("{more} more"), MORE));
@@ -309,8 +313,8 @@ fn layers(table: &TimelineTable, colors: &Colors) -> (Vec<Layer>, Vec<usize>) {
     (layers, layer_of)
 }
 
-/// Those of the rows that make the picture: in each part of the time the highest and the lowest, by the cgroup's usage
-/// and by PSS, and the highest of each stage.
+/// Those of the rows that make the picture: in each part of the time the highest, by the cgroup's usage and by PSS, and
+/// the highest of each stage. The lows between them would fill the chart with their lines.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -331,7 +335,6 @@ fn thinned(rows: &[TimelineRow], span_s: f64) -> Vec<&TimelineRow> {
         let range = from..from + rows_of_part.len();
         kept.extend(range.clone().max_by_key(|index| rows[*index].cgroup));
         kept.extend(range.clone().max_by_key(|index| rows[*index].pss));
-        kept.extend(range.clone().min_by_key(|index| rows[*index].pss));
         from = range.end;
     }
     let stages = rows.first().map_or(0, |row| row.stage_pss.len());
@@ -395,5 +398,59 @@ fn axis_time(at_s: f64, step: f64) -> String {
         step if step < 1.0 => format!("{at_s:.1} s"),
         _ if at_s < 60.0 => format!("{at_s:.0} s"),
         _ => seconds(at_s),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn row(at: usize, pss: u64) -> TimelineRow {
+        TimelineRow {
+            at_s: f64::from(u32::try_from(at).unwrap()),
+            stage: OTHER.to_owned(),
+            cgroup: Some(ByteSize::from_bytes(pss * 2)),
+            pss: ByteSize::from_bytes(pss),
+            rss: ByteSize::ZERO,
+            live: 1,
+            stage_pss: vec![ByteSize::from_bytes(pss)],
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_long_timeline_is_thinned_out_and_keeps_its_ends_and_maxima(
+            held in prop::collection::vec(0..1000_u64, 3 * PARTS + 1..6 * PARTS),
+            peak in 0..3 * PARTS,
+        ) {
+            let mut held = held;
+            held[peak] = 5000;
+            let rows: Vec<TimelineRow> = held.iter().enumerate().map(|(at, pss)| row(at, *pss)).collect();
+            let last = rows.last().unwrap();
+            let kept = thinned(&rows, last.at_s);
+            prop_assert!(kept.len() <= 4 * PARTS);
+            prop_assert!(kept.windows(2).all(|two| two[0].at_s < two[1].at_s));
+            prop_assert_eq!((kept[0], kept[kept.len() - 1]), (&rows[0], last));
+            prop_assert!(kept.contains(&&rows[peak]));
+        }
+
+        #[test]
+        fn an_axis_has_few_lines_whatever_was_held(top in (1_u64 << 20)..(1 << 50), span_s in 0.001..1e6) {
+            let lines = top / step_of_size(top);
+            prop_assert!((1..=5).contains(&lines), "{}", lines);
+            prop_assert!(span_s / step_of_time(span_s) <= 8.001);
+        }
+    }
+
+    #[test]
+    fn sizes_on_the_axis_are_short() {
+        let shown = |mib: u64| axis_size(mib << 20);
+        assert_eq!(
+            [0, 256, 1024, 1536].map(shown),
+            ["0", "256 MiB", "1 GiB", "1.5 GiB"]
+        );
+        assert_eq!(axis_size(1 << 19), "0.50 MiB");
     }
 }
