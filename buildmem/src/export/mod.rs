@@ -2,6 +2,7 @@
 //! writer.
 
 pub mod advice;
+pub mod budget;
 pub mod comparison;
 pub mod csv;
 pub mod doctor;
