@@ -1156,6 +1156,7 @@ fn rounded(figure: f64) -> f64 {
 mod tests {
     use super::*;
     use crate::automatic_stages::StageSearch;
+    use crate::budgets::Budgets;
     use crate::event::{ProcessSample, PssSample};
     use crate::stage_rule::StageRule;
 
@@ -1163,12 +1164,12 @@ mod tests {
     const MIB: u64 = 1 << 20;
 
     /// A build's events, one a second.
-    struct Script(Vec<Event>);
+    struct Script(Vec<Event>, Option<Budgets>);
 
     impl Script {
         fn new(kinds: impl IntoIterator<Item = EventKind>) -> Self {
             let event = |(kind, n)| Event::new(BootTime::from_nanos(n * SECOND), kind);
-            Self(kinds.into_iter().zip(1..).map(event).collect())
+            Self(kinds.into_iter().zip(1..).map(event).collect(), None)
         }
 
         fn report(&self, rules: &[(&str, &str)]) -> (Report, TimelineTable) {
@@ -1197,7 +1198,7 @@ mod tests {
                 cgroup: Some("/leaf".into()),
                 stages: rules.iter().map(rule).collect(),
                 classes: Vec::new(),
-                budget: None,
+                budget: self.1.clone(),
                 preset: None,
                 image: None,
             };
@@ -1508,6 +1509,70 @@ mod tests {
         assert_eq!(of(&[interrupt.clone(), ended(130)]), Verdict::Interrupted);
         assert_eq!(of(&[interrupt.clone(), killed]), Verdict::Interrupted);
         assert_eq!(of(&[interrupt, ended(0)]), Verdict::Pass);
+    }
+
+    #[test]
+    fn budgets_of_stages_and_classes_are_compared_with_their_own_figures() {
+        let mut script = Script::new([
+            forked(1, 10),
+            execed(10, "make"),
+            forked(10, 11),
+            execed(11, "cc1 x.c"),
+            sampled(0, &[(10, 5), (11, 70)]),
+            exited(11, 80),
+            exited(10, 5),
+            ended(0),
+            headline(100, None),
+        ]);
+        let sizes = |sizes: &[(&str, u64)]| {
+            let sizes = sizes.iter();
+            sizes
+                .map(|(name, mib)| ((*name).to_owned(), ByteSize::from_mib(*mib)))
+                .collect()
+        };
+        script.1 = Some(Budgets {
+            peak: Some(ByteSize::from_mib(100)),
+            stages: sizes(&[("compile", 60), ("lint", 1)]),
+            classes: sizes(&[("cc1", 80)]),
+        });
+        let (report, _) = script.report(&[("compile", "cc1")]);
+        let told: Vec<_> = (report.budgets.iter())
+            .map(|budget| {
+                let mib = |bytes: Option<u64>| bytes.map(|bytes| bytes / MIB);
+                let PartBudget {
+                    part,
+                    name,
+                    measured_bytes,
+                    exceeded_by_bytes,
+                    ..
+                } = budget;
+                (
+                    *part,
+                    name.as_str(),
+                    mib(*measured_bytes),
+                    mib(*exceeded_by_bytes),
+                )
+            })
+            .collect();
+        assert_eq!(
+            told,
+            [
+                (Part::Stage, "compile", Some(70), Some(10)),
+                (Part::Stage, "lint", Some(0), Some(0)),
+                (Part::Class, "cc1", Some(80), Some(0)),
+            ]
+        );
+        assert_eq!(report.budget.unwrap().exceeded_by_bytes, Some(0));
+        assert_eq!(report.verdict, Verdict::OverBudget);
+        let why = |what: &str| {
+            report
+                .notes
+                .iter()
+                .find(|note| note.what == what)
+                .map(|note| note.why.as_str())
+        };
+        assert_eq!(why("budgets.stage.lint"), Some("nothing of that name ran"));
+        assert_eq!(why("budgets.stage.compile"), None);
     }
 
     #[test]

@@ -601,6 +601,30 @@ mod tests {
     }
 
     #[test]
+    fn budgets_are_sizes_with_a_unit_of_what_they_name() {
+        let config = parse(
+            "[budget]\npeak = \"6GiB\"\n[budget.stages]\nnext-build = '3g'\n[budget.classes]\n'node x.js' = '600MiB'\n",
+        )
+        .unwrap();
+        let Budgets {
+            peak,
+            stages,
+            classes,
+        } = config.budgets;
+        assert_eq!(peak, Some(ByteSize::from_mib(6 * 1024)));
+        assert_eq!(stages["next-build"], ByteSize::from_mib(3 * 1024));
+        assert_eq!(classes["node x.js"], ByteSize::from_mib(600));
+        let wrong = refusal("[budget]\npeak = \"6 gigs\"\n");
+        assert!(
+            wrong.contains("line 2, column 8") && wrong.contains("is not a size"),
+            "{wrong}"
+        );
+        assert!(refusal("[budget]\npeak = '0'\n").contains("a budget of nothing"));
+        assert!(refusal("[budget]\npeek = '1g'\n").contains("unknown field `peek`"));
+        assert!(refusal("[budget]\npeak = 6\n").contains("line 2"));
+    }
+
+    #[test]
     fn an_empty_config_says_nothing() {
         let config = parse("").unwrap();
         assert!(config.build_command.is_none() && config.stages.is_empty());
