@@ -925,9 +925,9 @@ impl Attribution {
     }
 
     fn verdict(&self, budget: Option<&Budget>, parts: &[PartBudget]) -> Verdict {
-        let exceeded = (budget.iter().map(|budget| budget.exceeded_by_bytes))
+        let mut exceeded = (budget.iter().map(|budget| budget.exceeded_by_bytes))
             .chain(parts.iter().map(|part| part.exceeded_by_bytes));
-        let is_over_budget = exceeded.into_iter().any(|by| by > Some(0));
+        let is_over_budget = exceeded.any(|by| by > Some(0));
         let Some((_, status)) = self.build_ended else {
             return Verdict::Incomplete;
         };

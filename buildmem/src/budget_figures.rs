@@ -344,7 +344,8 @@ match = 'a'
 
     #[test]
     fn what_did_not_run_keeps_its_budget() {
-        let budgets = budgets("[budget.stages]\nlint = '1GiB'\n[budget.classes]\ntsc = '100MiB'\n");
+        let budgets =
+            budgets("[budget.stages]\nlint = '1GiB'\n[budget.classes]\n'node tsc' = '100MiB'\n");
         let entries = entries(&budgets, &[samples::monorepo()]);
         assert_eq!(entries[0].needed, None);
         assert_eq!(
