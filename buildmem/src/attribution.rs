@@ -17,9 +17,9 @@ use crate::jobs::Jobs;
 use crate::reading::Reading;
 use crate::recording::{Header, TRACKER_PROC};
 use crate::report::{
-    Budget, Composition, Escaped, Exit, Headline, Host, LeftRunning, Oom, OomVictim, Peak,
-    Pressure, ProcessAtPeak, Processes, Profiler, Report, SCHEMA, Stage, StageAtPeak, TopProcess,
-    Verdict, WithoutCache,
+    Budget, Composition, Escaped, Exit, Headline, Host, LeftRunning, Oom, OomVictim, Part,
+    PartBudget, Peak, Pressure, ProcessAtPeak, ProcessClass, Processes, Profiler, Report, SCHEMA,
+    Stage, StageAtPeak, TopProcess, Verdict, WithoutCache,
 };
 use crate::stage_peaks::StagePeaks;
 use crate::stages::{OTHER, StageId, Stages};
@@ -698,7 +698,9 @@ impl Attribution {
             self.note("exit", "the recording ends before the build does");
         }
         self.notes.extend(self.handed_over.notes());
-        if self.header.budget.is_some() && !matches!(self.headline, Some(Reading::Known { .. })) {
+        let has_budget =
+            (self.header.budget.as_ref()).is_some_and(|budgets| budgets.peak.is_some());
+        if has_budget && !matches!(self.headline, Some(Reading::Known { .. })) {
             self.note(
                 "budget",
                 "without the kernel's high-water mark nobody can tell whether the build stayed within it",
@@ -785,7 +787,7 @@ impl Attribution {
         let ended = self.build_ended.map_or(self.last, |(at, _)| at);
         let exit = self.build_ended.map(|(_, status)| status);
         let counts = self.tree.counts();
-        let stages = order
+        let stages: Vec<Stage> = order
             .iter()
             .map(|stage| self.stage_report(*stage, started))
             .collect();
@@ -805,7 +807,8 @@ impl Attribution {
             .report(at_peak.map(|process| (&*process.argv, process.pss)));
         let headline = self.headline_report();
         let budget = self.budget_report(&headline, peak.as_ref());
-        let verdict = self.verdict(budget.as_ref());
+        let budgets = self.part_budgets(&stages, &classes);
+        let verdict = self.verdict(budget.as_ref(), &budgets);
         let pressure = self.pressure_report();
         Report {
             schema: SCHEMA.to_owned(),
@@ -821,6 +824,7 @@ impl Attribution {
             cwd: self.header.cwd,
             verdict,
             budget,
+            budgets,
             exit: exit.map_or(
                 Exit {
                     code: None,
@@ -904,7 +908,7 @@ impl Attribution {
     }
 
     fn budget_report(&self, headline: &Headline, peak: Option<&Peak>) -> Option<Budget> {
-        let budget = self.header.budget?.bytes();
+        let budget = self.header.budget.as_ref()?.peak?.bytes();
         let exceeded_by_bytes = headline.bytes.map(|bytes| bytes.saturating_sub(budget));
         let most = |peak: &Peak| {
             let stage = peak.stages.iter().max_by_key(|stage| stage.pss_bytes)?;
@@ -917,6 +921,52 @@ impl Attribution {
         })
     }
 
+    /// The budgets of stages and classes, with a note for each whose part was not there or is not known.
+    fn part_budgets(&mut self, stages: &[Stage], classes: &[ProcessClass]) -> Vec<PartBudget> {
+        let Some(budgets) = self.header.budget.take() else {
+            return Vec::new();
+        };
+        let of_stages = budgets.stages.into_iter().map(|(name, budget)| {
+            let stage = stages.iter().find(|stage| stage.name == name);
+            (
+                Part::Stage,
+                name,
+                budget,
+                stage.map(|stage| stage.peak_pss_bytes),
+            )
+        });
+        let of_classes = budgets.classes.into_iter().map(|(name, budget)| {
+            let class = classes.iter().find(|class| class.command_class == name);
+            (
+                Part::Class,
+                name,
+                budget,
+                class.map(|class| class.peak_rss_max_bytes),
+            )
+        });
+        let mut found = Vec::new();
+        for (part, name, budget, measured) in of_stages.chain(of_classes) {
+            let what = format!("budgets.{}.{name}", part.word());
+            match measured {
+                None => self.note(&what, "nothing of that name ran"),
+                Some(None) => self.note(
+                    &what,
+                    "its peak is not known, so nobody can tell whether it stayed within",
+                ),
+                Some(Some(_)) => {}
+            }
+            let measured_bytes = measured.unwrap_or(Some(0));
+            found.push(PartBudget {
+                part,
+                name,
+                bytes: budget.bytes(),
+                measured_bytes,
+                exceeded_by_bytes: measured_bytes.map(|bytes| bytes.saturating_sub(budget.bytes())),
+            });
+        }
+        found
+    }
+
     /// Whether the kernel has killed processes of the build for want of memory. The cgroup's own count decides, where
     /// there is one: a process that was chosen may have been elsewhere.
     fn was_out_of_memory(&self) -> bool {
@@ -926,7 +976,10 @@ impl Attribution {
         }
     }
 
-    fn verdict(&self, budget: Option<&Budget>) -> Verdict {
+    fn verdict(&self, budget: Option<&Budget>, parts: &[PartBudget]) -> Verdict {
+        let mut exceeded = (budget.iter().map(|budget| budget.exceeded_by_bytes))
+            .chain(parts.iter().map(|part| part.exceeded_by_bytes));
+        let is_over_budget = exceeded.any(|by| by > Some(0));
         let Some((_, status)) = self.build_ended else {
             return Verdict::Incomplete;
         };
@@ -934,9 +987,7 @@ impl Attribution {
             ExitStatus::Code(0) if !self.verify.iter().all(|check| check.ok) => {
                 Verdict::VerificationFailed
             }
-            ExitStatus::Code(0) if budget.is_some_and(|it| it.exceeded_by_bytes > Some(0)) => {
-                Verdict::OverBudget
-            }
+            ExitStatus::Code(0) if is_over_budget => Verdict::OverBudget,
             ExitStatus::Code(0) => Verdict::Pass,
             _ if self.interrupted => Verdict::Interrupted,
             _ if self.was_out_of_memory() => Verdict::OutOfMemory,
@@ -1157,6 +1208,7 @@ fn rounded(figure: f64) -> f64 {
 mod tests {
     use super::*;
     use crate::automatic_stages::StageSearch;
+    use crate::budgets::Budgets;
     use crate::event::{ProcessSample, PssSample};
     use crate::stage_rule::StageRule;
 
@@ -1164,12 +1216,12 @@ mod tests {
     const MIB: u64 = 1 << 20;
 
     /// A build's events, one a second.
-    struct Script(Vec<Event>);
+    struct Script(Vec<Event>, Option<Budgets>);
 
     impl Script {
         fn new(kinds: impl IntoIterator<Item = EventKind>) -> Self {
             let event = |(kind, n)| Event::new(BootTime::from_nanos(n * SECOND), kind);
-            Self(kinds.into_iter().zip(1..).map(event).collect())
+            Self(kinds.into_iter().zip(1..).map(event).collect(), None)
         }
 
         fn report(&self, rules: &[(&str, &str)]) -> (Report, TimelineTable) {
@@ -1198,7 +1250,7 @@ mod tests {
                 cgroup: Some("/leaf".into()),
                 stages: rules.iter().map(rule).collect(),
                 classes: Vec::new(),
-                budget: None,
+                budget: self.1.clone(),
                 preset: None,
                 image: None,
             };
@@ -1509,6 +1561,70 @@ mod tests {
         assert_eq!(of(&[interrupt.clone(), ended(130)]), Verdict::Interrupted);
         assert_eq!(of(&[interrupt.clone(), killed]), Verdict::Interrupted);
         assert_eq!(of(&[interrupt, ended(0)]), Verdict::Pass);
+    }
+
+    #[test]
+    fn budgets_of_stages_and_classes_are_compared_with_their_own_figures() {
+        let mut script = Script::new([
+            forked(1, 10),
+            execed(10, "make"),
+            forked(10, 11),
+            execed(11, "cc1 x.c"),
+            sampled(0, &[(10, 5), (11, 70)]),
+            exited(11, 80),
+            exited(10, 5),
+            ended(0),
+            headline(100, None),
+        ]);
+        let sizes = |sizes: &[(&str, u64)]| {
+            let sizes = sizes.iter();
+            sizes
+                .map(|(name, mib)| ((*name).to_owned(), ByteSize::from_mib(*mib)))
+                .collect()
+        };
+        script.1 = Some(Budgets {
+            peak: Some(ByteSize::from_mib(100)),
+            stages: sizes(&[("compile", 60), ("lint", 1)]),
+            classes: sizes(&[("cc1", 80)]),
+        });
+        let (report, _) = script.report(&[("compile", "cc1")]);
+        let told: Vec<_> = (report.budgets.iter())
+            .map(|budget| {
+                let mib = |bytes: Option<u64>| bytes.map(|bytes| bytes / MIB);
+                let PartBudget {
+                    part,
+                    name,
+                    measured_bytes,
+                    exceeded_by_bytes,
+                    ..
+                } = budget;
+                (
+                    *part,
+                    name.as_str(),
+                    mib(*measured_bytes),
+                    mib(*exceeded_by_bytes),
+                )
+            })
+            .collect();
+        assert_eq!(
+            told,
+            [
+                (Part::Stage, "compile", Some(70), Some(10)),
+                (Part::Stage, "lint", Some(0), Some(0)),
+                (Part::Class, "cc1", Some(80), Some(0)),
+            ]
+        );
+        assert_eq!(report.budget.unwrap().exceeded_by_bytes, Some(0));
+        assert_eq!(report.verdict, Verdict::OverBudget);
+        let why = |what: &str| {
+            report
+                .notes
+                .iter()
+                .find(|note| note.what == what)
+                .map(|note| note.why.as_str())
+        };
+        assert_eq!(why("budgets.stage.lint"), Some("nothing of that name ran"));
+        assert_eq!(why("budgets.stage.compile"), None);
     }
 
     #[test]

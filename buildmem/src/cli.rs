@@ -45,6 +45,8 @@ pub enum Command {
     Compare(CompareArgs),
     /// Tell from a recording how many parallel jobs fit into so much memory, with the lines to paste
     Advise(AdviseArgs),
+    /// Show the budgets beside what recorded runs needed, propose new figures, or check them
+    Budget(BudgetArgs),
     /// Run CMD as stage NAME of the enclosing run; outside of one, just run it
     Stage(StageArgs),
     /// List the recordings in the output folder
@@ -186,6 +188,30 @@ pub struct AdviseArgs {
     /// The form
     #[arg(long, value_enum, default_value_t = AdviceFormat::Text)]
     pub format: AdviceFormat,
+    /// Colours
+    #[arg(long, value_enum, default_value_t = Color::Auto)]
+    pub color: Color,
+}
+
+/// `budget`
+#[derive(Debug, Args)]
+pub struct BudgetArgs {
+    /// The runs: a label, that of a series, a recording's file, or several of them joined by commas [default: the last
+    /// recording or series]
+    #[arg(value_name = "RUNS")]
+    pub recordings: Option<String>,
+    /// Write the proposed figures into the config; its comments and order stay
+    #[arg(long, conflicts_with = "check")]
+    pub update: bool,
+    /// Exit with 122 when the median of the runs is above a budget
+    #[arg(long)]
+    pub check: bool,
+    /// The config [default: build-mem.toml]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The folder with the recordings
+    #[arg(long, value_name = "DIR", default_value = ".build-mem")]
+    pub out_dir: PathBuf,
     /// Colours
     #[arg(long, value_enum, default_value_t = Color::Auto)]
     pub color: Color,

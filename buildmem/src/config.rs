@@ -1,15 +1,18 @@
 //! What a project says about its build: `build-mem.toml`, read from its text; the presets for projects without
 //! one; and the text that `build-mem init` begins one with. Which file is read is a command's business.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::ops::Range;
 
 use serde::Deserialize;
 use toml::Spanned;
 
+use crate::budgets::Budgets;
 use crate::problem::Problem;
 use crate::stage_rule::StageRule;
 use crate::stages::{self, MOST_RULES, OTHER};
+use crate::units::ByteSize;
 
 /// The name of the config file in the project's folder.
 pub const FILE_NAME: &str = "build-mem.toml";
@@ -24,6 +27,8 @@ pub struct Config {
     pub clear_paths: Vec<String>,
     /// `[verify] artifacts`: what must exist after the build and not be empty.
     pub verify_artifacts: Vec<String>,
+    /// `[budget]`: what the build, its stages and classes of processes are to stay within.
+    pub budgets: Budgets,
     /// `[[stage]]`: the highest precedence first. Empty: stages are found automatically.
     pub stages: Vec<StageRule>,
     /// `[[class]]`: the highest precedence first. Processes that none matches are grouped by what they run.
@@ -40,6 +45,8 @@ struct File {
     clear: ClearTable,
     #[serde(default)]
     verify: VerifyTable,
+    #[serde(default)]
+    budget: BudgetTable,
     #[serde(default)]
     stage: Vec<RuleTable>,
     #[serde(default)]
@@ -66,6 +73,16 @@ struct VerifyTable {
     artifacts: Vec<Spanned<String>>,
 }
 
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BudgetTable {
+    peak: Option<Spanned<String>>,
+    #[serde(default)]
+    stages: BTreeMap<String, Spanned<String>>,
+    #[serde(default)]
+    classes: BTreeMap<String, Spanned<String>>,
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RuleTable {
@@ -87,6 +104,7 @@ impl Config {
             build,
             clear,
             verify,
+            budget,
             stage,
             class,
         } = toml::from_str(text)
@@ -112,10 +130,39 @@ impl Config {
                 .into_iter()
                 .map(|artifact| not_empty("an artifact", artifact))
                 .collect::<Result<_, _>>()?,
+            budgets: budgets(&source, budget)?,
             stages: rules(&source, stage, Named::Stage)?,
             classes: rules(&source, class, Named::Class)?,
         })
     }
+}
+
+/// Sizes are texts with a unit, which a reader cannot take for another.
+fn budgets(source: &Source<'_>, table: BudgetTable) -> Result<Budgets, Problem> {
+    let BudgetTable {
+        peak,
+        stages,
+        classes,
+    } = table;
+    let size = |text: Spanned<String>| {
+        let refuse = |why: &str| source.problem(Some(&text.span()), why);
+        match text.get_ref().parse() {
+            Ok(ByteSize::ZERO) => Err(refuse("a budget of nothing: remove the line to have none")),
+            Ok(size) => Ok(size),
+            Err(error) => Err(refuse(&error.to_string())),
+        }
+    };
+    let sizes = |table: BTreeMap<String, Spanned<String>>| {
+        let sized = table
+            .into_iter()
+            .map(|(name, text)| Ok((name, size(text)?)));
+        sized.collect::<Result<BTreeMap<_, _>, Problem>>()
+    };
+    Ok(Budgets {
+        peak: peak.map(size).transpose()?,
+        stages: sizes(stages)?,
+        classes: sizes(classes)?,
+    })
 }
 
 /// What rules name.
@@ -343,6 +390,11 @@ const CLASSES_IN_TEMPLATE: &str = r"
 # [[class]]
 # name = 'linkers'
 # match = '^(\S*/)?(collect2|ld|lld|mold)( |$)'
+
+# What the build is to stay within: `run` exits with 122 where it does not. `build-mem budget --update` writes this from
+# recorded runs.
+# [budget]
+# peak = '6GiB'
 ";
 
 /// The text of a new config file that fits the project: commented, and right as it is.
@@ -546,6 +598,30 @@ mod tests {
         assert_eq!(config.verify_artifacts, ["out/x"]);
         assert_eq!(names(&config), ["z", "a"]);
         assert_eq!(config.stages[0].pattern, "cc1(plus)?");
+    }
+
+    #[test]
+    fn budgets_are_sizes_with_a_unit_of_what_they_name() {
+        let config = parse(
+            "[budget]\npeak = \"6GiB\"\n[budget.stages]\nnext-build = '3g'\n[budget.classes]\n'node x.js' = '600MiB'\n",
+        )
+        .unwrap();
+        let Budgets {
+            peak,
+            stages,
+            classes,
+        } = config.budgets;
+        assert_eq!(peak, Some(ByteSize::from_mib(6 * 1024)));
+        assert_eq!(stages["next-build"], ByteSize::from_mib(3 * 1024));
+        assert_eq!(classes["node x.js"], ByteSize::from_mib(600));
+        let wrong = refusal("[budget]\npeak = \"6 gigs\"\n");
+        assert!(
+            wrong.contains("line 2, column 8") && wrong.contains("is not a size"),
+            "{wrong}"
+        );
+        assert!(refusal("[budget]\npeak = '0'\n").contains("a budget of nothing"));
+        assert!(refusal("[budget]\npeek = '1g'\n").contains("unknown field `peek`"));
+        assert!(refusal("[budget]\npeak = 6\n").contains("line 2"));
     }
 
     #[test]

@@ -41,12 +41,17 @@ pub fn of_report(report: &Report, strict: bool) -> u8 {
         Verdict::VerificationFailed => VERIFICATION_FAILED,
         Verdict::OverBudget => OVER_BUDGET,
         // Who asks for a budget must not take an answer that nobody has for a yes.
-        _ if (report.budget.as_ref()).is_some_and(|budget| budget.exceeded_by_bytes.is_none()) => {
-            NOT_TRUSTWORTHY
-        }
+        _ if has_unknown_budget(report) => NOT_TRUSTWORTHY,
         _ if strict && !is_trustworthy(report) => NOT_TRUSTWORTHY,
         _ => 0,
     }
+}
+
+/// Whether nobody can tell of some budget whether it was kept.
+fn has_unknown_budget(report: &Report) -> bool {
+    let of_peak = report.budget.iter().map(|budget| budget.exceeded_by_bytes);
+    let of_parts = report.budgets.iter().map(|part| part.exceeded_by_bytes);
+    of_peak.chain(of_parts).any(|exceeded| exceeded.is_none())
 }
 
 /// Whether nothing that the headline or the list of processes rests on is missing.

@@ -6,6 +6,8 @@
 pub mod advise;
 pub mod attribution;
 pub mod automatic_stages;
+pub mod budget_figures;
+pub mod budgets;
 pub mod capability;
 pub mod classes;
 pub mod cli;

@@ -4,7 +4,9 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use buildmem::cli::{Cli, Command};
-use buildmem::commands::{advise, compare, doctor, generate, init, list, report, run, stage};
+use buildmem::commands::{
+    advise, budget, compare, doctor, generate, init, list, report, run, stage,
+};
 use buildmem::exit_code;
 use buildmem::export::visible;
 use buildmem::launch::privileges;
@@ -42,6 +44,7 @@ fn dispatch(cli: &Cli) -> Result<u8, Problem> {
         Some(Command::Report(args)) => report::run(args),
         Some(Command::Compare(args)) => compare::run(args),
         Some(Command::Advise(args)) => advise::run(args),
+        Some(Command::Budget(args)) => budget::run(args),
         Some(Command::Stage(args)) => stage::run(args),
         Some(Command::List(args)) => list::run(args),
         Some(Command::Doctor(args)) => doctor::run(args),

@@ -5,6 +5,7 @@ use std::io::{self, BufRead, Write};
 
 use serde::{Deserialize, Serialize};
 
+use crate::budgets::Budgets;
 use crate::command_line::Arg;
 use crate::event::Event;
 use crate::stage_rule::StageRule;
@@ -60,7 +61,7 @@ pub struct Header {
     pub classes: Vec<StageRule>,
     /// What the build was to stay within.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub budget: Option<ByteSize>,
+    pub budget: Option<Budgets>,
     /// The preset that gave the rules, when there was no config.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preset: Option<String>,

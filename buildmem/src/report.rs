@@ -30,6 +30,9 @@ pub struct Report {
     /// What the build was to stay within; absent when that was not asked.
     #[serde(default)]
     pub budget: Option<Budget>,
+    /// The budgets of stages and classes of processes, stages first, by name; empty when there was none.
+    #[serde(default)]
+    pub budgets: Vec<PartBudget>,
     /// How the build's own process ended.
     pub exit: Exit,
     /// The kernel's high-water mark of the build's cgroup.
@@ -106,6 +109,42 @@ pub struct Budget {
     pub exceeded_by_bytes: Option<u64>,
     /// The stage that held most at the peak, where the budget is exceeded.
     pub stage: Option<String>,
+}
+
+/// What a part of the build was to stay within, and whether it did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartBudget {
+    /// What kind of part.
+    pub part: Part,
+    /// The stage or class.
+    pub name: String,
+    /// The budget.
+    pub bytes: u64,
+    /// What it is compared with: of a stage, the highest sampled sum of PSS; of a class, the peak RSS of its largest
+    /// process. 0 where nothing of the sort ran, absent where it is not known.
+    pub measured_bytes: Option<u64>,
+    /// By how much that is above the budget; 0 within it, absent where it is not known.
+    pub exceeded_by_bytes: Option<u64>,
+}
+
+/// A part of a build.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Part {
+    /// A stage.
+    Stage,
+    /// A class of processes.
+    Class,
+}
+
+impl Part {
+    /// As it stands in the result.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Stage => "stage",
+            Self::Class => "class",
+        }
+    }
 }
 
 /// How the build's own process ended; both absent when that was not seen.

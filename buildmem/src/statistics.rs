@@ -259,6 +259,7 @@ pub fn rank_test(one: &Sample, other: &Sample) -> Option<RankTest> {
 
 /// Twice the rank of each of these ordered figures: figures that are equal share the mean of their ranks, which is a
 /// half or a whole.
+#[expect(clippy::float_cmp, reason = "figures are tied when they are equal")]
 fn doubled_ranks(ordered: &[f64]) -> Vec<usize> {
     let mut ranks = Vec::with_capacity(ordered.len());
     for equal in ordered.chunk_by(|a, b| a == b) {

@@ -13,11 +13,18 @@ use std::path::{Path, PathBuf};
 /// The modules by layer, the lowest first.
 const LAYERS: [&[&str]; 7] = [
     &["ids", "problem", "reading", "statistics", "units"],
-    &["command_line", "event", "recording", "stage_rule"],
+    &[
+        "budgets",
+        "command_line",
+        "event",
+        "recording",
+        "stage_rule",
+    ],
     &[
         "advise",
         "attribution",
         "automatic_stages",
+        "budget_figures",
         "classes",
         "compare",
         "config",

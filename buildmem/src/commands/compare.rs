@@ -12,6 +12,7 @@ use crate::commands::project::load_config;
 use crate::commands::recorded::{self, print};
 use crate::commands::replay::{Rules, replay};
 use crate::compare::Comparison;
+use crate::config::Config;
 use crate::exit_code;
 use crate::export;
 use crate::out_dir::{OutDir, RunFile};
@@ -30,6 +31,16 @@ struct Side {
 struct Measurement {
     name: String,
     labels: Vec<String>,
+}
+
+impl Measurement {
+    /// What is meant by words that are joined by commas.
+    fn named(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            labels: name.split(',').map(str::to_owned).collect(),
+        }
+    }
 }
 
 /// Compares two builds.
@@ -91,12 +102,8 @@ fn middle(side: &Side) -> Option<usize> {
 
 /// What is to be compared: what was named, else the last two measurements.
 fn meant(args: &CompareArgs) -> Result<[Measurement; 2], Problem> {
-    let named = |name: &String| Measurement {
-        name: name.clone(),
-        labels: name.split(',').map(str::to_owned).collect(),
-    };
     if let (Some(base), Some(new)) = (&args.base, &args.new) {
-        return Ok([named(base), named(new)]);
+        return Ok([Measurement::named(base), Measurement::named(new)]);
     }
     let mut measured = measurements(&args.out_dir)?;
     let too_few = || {
@@ -109,10 +116,27 @@ fn meant(args: &CompareArgs) -> Result<[Measurement; 2], Problem> {
     };
     let new = measured.pop().ok_or_else(too_few)?;
     let base = match &args.base {
-        Some(base) => named(base),
+        Some(base) => Measurement::named(base),
         None => measured.pop().ok_or_else(too_few)?,
     };
     Ok([base, new])
+}
+
+/// The reports of the runs that this names, else of the last measurement; for stages and classes the config's rules.
+pub fn reports(
+    named: Option<&str>,
+    out_dir: &Path,
+    config: Config,
+) -> Result<Vec<Report>, Problem> {
+    let measurement = match named {
+        Some(name) => Measurement::named(name),
+        None => measurements(out_dir)?.pop().ok_or_else(|| {
+            Problem::new(format!("there is no recording in `{}`", out_dir.display()))
+                .help("measure a build first: `sudo build-mem run -- CMD`")
+        })?,
+    };
+    let rules = Rules::from(config);
+    Ok(side(&measurement, out_dir, Some(&rules))?.reports)
 }
 
 /// All recordings in the folder, the oldest first, those of a series as one.

@@ -1,6 +1,7 @@
 //! One short file a command: resolves arguments, wires rooms together.
 
 pub mod advise;
+pub mod budget;
 pub mod color;
 pub mod compare;
 pub mod contain;

@@ -105,7 +105,8 @@ impl Project {
     }
 }
 
-fn read(file: &Path) -> io::Result<String> {
+/// Reads a config's text.
+pub fn read(file: &Path) -> io::Result<String> {
     let refused = |why: String| Err(io::Error::new(io::ErrorKind::InvalidData, why));
     // Should it be a FIFO, opening it must not wait for a writer.
     let nonblocking = OFlags::NONBLOCK.bits().cast_signed();

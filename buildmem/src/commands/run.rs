@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use crate::budgets::Budgets;
 use crate::cli::{RunArgs, TrackerArg};
 use crate::command_line::Arg;
 use crate::commands::color::palette;
@@ -193,10 +194,17 @@ impl Plan {
             cgroup: leaf.map(Leaf::path_in_hierarchy),
             stages: self.project.config.stages.clone(),
             classes: self.project.config.classes.clone(),
-            budget: args.budget,
+            budget: self.budgets(args),
             preset: self.project.preset.map(|preset| preset.name().to_owned()),
             image: contain::image(args).map(str::to_owned),
         }
+    }
+
+    /// What the build is to stay within: as the config says, but for a peak that was given.
+    fn budgets(&self, args: &RunArgs) -> Option<Budgets> {
+        let mut budgets = self.project.config.budgets.clone();
+        budgets.peak = args.budget.or(budgets.peak);
+        Some(budgets).filter(|budgets| !budgets.is_empty())
     }
 
     fn note(&mut self, what: &str, why: impl Into<String>) {

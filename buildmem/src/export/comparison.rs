@@ -537,3 +537,197 @@ fn probability(p: f64) -> String {
         p => format!("{p:.2}"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::export::samples;
+    use crate::report::{Report, Verdict, WithoutCache};
+    use crate::timeline::{TimelineRow, TimelineTable};
+    use crate::units::ByteSize;
+
+    const MIB: u64 = 1 << 20;
+
+    fn series(label: &str, peaks: &[u64]) -> Vec<Report> {
+        let run = |(peak, number): (&u64, u32)| {
+            let mut report = samples::monorepo();
+            report.label = format!("{label}.{number}");
+            report.headline.bytes = Some(peak * MIB);
+            report.headline.without_cache = Some(WithoutCache {
+                bytes: (peak - 240) * MIB,
+                at_s: 1.0,
+                source: "x".to_owned(),
+            });
+            report.duration_s += f64::from(number) / 8.0;
+            report
+        };
+        peaks.iter().zip(1..).map(run).collect()
+    }
+
+    /// A saving in one stage, with a tool that came and one that went.
+    fn saving() -> Comparison {
+        let base = series("before", &[1516, 1530, 1521, 1509, 1525]);
+        let mut new = series("after", &[1376, 1381, 1370, 1388, 1379]);
+        for report in &mut new {
+            let stage = report
+                .stages
+                .iter_mut()
+                .find(|stage| stage.name == "next-build")
+                .unwrap();
+            *stage.peak_pss_bytes.as_mut().unwrap() -= 138 * MIB;
+            report.processes.classes[0].command_class = "tsgo".to_owned();
+            report.verify[1].bytes = Some(23);
+        }
+        Comparison::new(("before", &base), ("after", &new), "2%".parse().ok())
+    }
+
+    /// Nothing that could be compared, with names that attack.
+    fn hostile() -> Comparison {
+        let base = samples::monorepo();
+        let mut new = samples::monorepo();
+        new.verdict = Verdict::BuildFailed;
+        new.headline.bytes = None;
+        new.command = vec!["<script>alert(1)</script>\x1b[2J|`x`".to_owned()];
+        new.stages[0].name = "<img src=x>|\x1b]0;x\x07\u{202e}".to_owned();
+        Comparison::new(("a", &[base]), ("b", &[new]), "0%".parse().ok())
+    }
+
+    fn written(write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> String {
+        let mut bytes = Vec::new();
+        write(&mut bytes).unwrap();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    fn text(comparison: &Comparison, width: usize) -> String {
+        written(|out| write(comparison, &Palette::plain(), width, out))
+    }
+
+    fn timeline(peak: u64) -> TimelineTable {
+        let row = |at: u32| TimelineRow {
+            at_s: f64::from(at),
+            stage: "x".to_owned(),
+            cgroup: Some(ByteSize::from_mib(peak * u64::from(at) / 5000)),
+            composition: None,
+            pss: ByteSize::from_mib(1),
+            rss: ByteSize::from_mib(1),
+            live: 1,
+            stage_pss: Vec::new(),
+        };
+        TimelineTable {
+            stages: Vec::new(),
+            rows: (0..5000).map(row).collect(),
+        }
+    }
+
+    fn page(comparison: &Comparison) -> String {
+        let (base, new) = (timeline(1516), timeline(1376));
+        written(|out| html::write(comparison, [Some(&base), Some(&new)], out))
+    }
+
+    #[test]
+    fn a_saving_is_told() {
+        insta::assert_snapshot!("a_saving", text(&saving(), 100));
+        insta::assert_snapshot!(
+            "a_saving_in_markdown",
+            written(|out| markdown::write(&saving(), out))
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_compared_is_told_first() {
+        insta::assert_snapshot!("not_comparable", text(&hostile(), 80));
+    }
+
+    #[test]
+    fn one_run_a_side_says_that_the_noise_is_unknown() {
+        let compared = Comparison::new(
+            ("a", &series("a", &[1516])),
+            ("b", &series("b", &[1376])),
+            None,
+        );
+        let told = text(&compared, 100);
+        assert!(
+            told.contains("−140.00 MiB (−9.2 %), but the noise is unknown: measure several times"),
+            "{told}"
+        );
+    }
+
+    #[test]
+    fn no_line_is_wider_than_the_page_and_no_control_character_passes() {
+        for comparison in [saving(), hostile()] {
+            for width in [40, 60, 80, 100, 140] {
+                for line in text(&comparison, width).lines() {
+                    assert!(width_of(line) <= width, "{width}: {line}");
+                    assert!(!line.chars().any(char::is_control), "{line:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_comes_from_outside_is_text_in_every_form() {
+        let comparison = hostile();
+        let markdown = written(|out| markdown::write(&comparison, out));
+        assert!(
+            !markdown.contains("<img") && !markdown.contains('\x1b'),
+            "{markdown}"
+        );
+        // The command stands between backticks, where tags are text.
+        assert_eq!(markdown.matches("<script").count(), 1, "{markdown}");
+        let page = page(&comparison);
+        assert!(
+            !page.contains("<script") && !page.contains("<img"),
+            "{page}"
+        );
+        assert!(page.contains("&lt;script&gt;"));
+    }
+
+    #[test]
+    fn the_page_has_both_lines_on_one_axis_and_asks_nobody_for_anything() {
+        let page = page(&saving());
+        for class in [
+            "line base",
+            "line new",
+            "pss base",
+            "pss new",
+            "mark base",
+            "mark new",
+        ] {
+            assert_eq!(
+                page.matches(&format!("class=\"{class}\"")).count(),
+                1,
+                "{class}"
+            );
+        }
+        assert!(!page.contains("http://") && !page.contains("https://") && !page.contains("url("));
+        assert!(page.len() < 200_000, "{}", page.len());
+        assert!(
+            page.contains("−9.3 %") && page.contains("1.00 GiB"),
+            "{page}"
+        );
+        let without = written(|out| html::write(&saving(), [None, None], out));
+        assert!(without.contains("No sample was taken"));
+    }
+
+    #[test]
+    fn every_comparison_is_as_the_published_schema_says() {
+        let schema =
+            serde_json::from_str(include_str!("../../../docs/comparison-1.schema.json")).unwrap();
+        let validator = jsonschema::draft202012::new(&schema).unwrap();
+        for comparison in [saving(), hostile()] {
+            let json: Value =
+                serde_json::from_str(&written(|out| write_json(&comparison, out))).unwrap();
+            let errors: Vec<String> = validator
+                .iter_errors(&json)
+                .map(|error| format!("{}: {error}", error.instance_path()))
+                .collect();
+            assert_eq!(errors, [""; 0]);
+            assert!(json["headline"]["base"]["median"].is_u64());
+            let mut more = json.clone();
+            more["headline"]["more"] = Value::Null;
+            assert!(!validator.is_valid(&more));
+        }
+    }
+}

@@ -3,6 +3,7 @@
 
 pub mod advice;
 pub mod bmf;
+pub mod budget;
 pub mod comparison;
 pub mod csv;
 pub mod doctor;

@@ -43,6 +43,7 @@ pub(crate) fn monorepo() -> Report {
         cwd: "/src/monorepo".to_owned(),
         verdict: Verdict::Pass,
         budget: None,
+        budgets: Vec::new(),
         exit: code(0),
         headline: Headline {
             bytes: Some(1516 * MIB),

@@ -18,9 +18,9 @@ use super::layout::{
 use crate::command_line::CommandLine;
 use crate::event::{Note, VerifyCheck};
 use crate::report::{
-    Budget, Composition, Escaped, Exit, Headline, Host, JobPool, LeftRunning, Oom, OomVictim, Peak,
-    Pressure, ProcessAtPeak, ProcessClass, Processes, Profiler, Report, Stage, StageAtPeak,
-    TopProcess, Verdict, WithoutCache,
+    Budget, Composition, Escaped, Exit, Headline, Host, JobPool, LeftRunning, Oom, OomVictim,
+    PartBudget, Peak, Pressure, ProcessAtPeak, ProcessClass, Processes, Profiler, Report, Stage,
+    StageAtPeak, TopProcess, Verdict, WithoutCache,
 };
 use crate::units::ByteSize;
 
@@ -168,6 +168,7 @@ pub fn write(
         oom,
         pressure,
         budget,
+        budgets,
         verify,
         profiler,
         host,
@@ -181,6 +182,7 @@ pub fn write(
     if let Some(budget) = budget {
         page.budget(budget);
     }
+    page.part_budgets(budgets);
     page.out_of_memory(oom);
     page.pressure(pressure, *duration_s);
     page.composition(peak.as_ref(), missed);
@@ -552,6 +554,41 @@ impl Page {
             (None, _) => (warning, "is the budget: not known to be kept".to_owned()),
         };
         self.figure("", Style::new(), &size(*bytes), style, &text);
+    }
+
+    /// The budgets of stages and classes: those that were not kept, and that the others were.
+    fn part_budgets(&mut self, budgets: &[PartBudget]) {
+        let Palette {
+            good, bad, warning, ..
+        } = self.palette;
+        let mut kept = 0;
+        for budget in budgets {
+            let PartBudget {
+                part,
+                name,
+                bytes,
+                measured_bytes: _,
+                exceeded_by_bytes,
+            } = budget;
+            let of = format!("is the budget of {} {name}", part.word());
+            let (style, text) = match exceeded_by_bytes {
+                Some(0) => {
+                    kept += 1;
+                    continue;
+                }
+                Some(more) => (bad, format!("{of}: exceeded by {}", size(*more))),
+                None => (warning, format!("{of}: not known to be kept")),
+            };
+            self.figure("", Style::new(), &size(*bytes), style, &text);
+        }
+        if kept > 0 {
+            let what = count(
+                kept,
+                "budget of a stage or class",
+                "budgets of stages and classes",
+            );
+            self.figure("", Style::new(), "", good, &format!("{what} not exceeded"));
+        }
     }
 
     /// What the cgroup's memory consisted of. The parts add up to what it held, `unattributed` included.

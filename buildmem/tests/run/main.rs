@@ -14,6 +14,7 @@ mod support;
 mod tool;
 
 mod advise;
+mod compare;
 mod exits;
 mod faults;
 mod host;

@@ -3,6 +3,7 @@ use unicode_width::UnicodeWidthStr as _;
 
 use super::*;
 use crate::export::samples;
+use crate::report::Part;
 
 fn shown(report: &Report, palette: Palette, width: usize) -> String {
     let mut bytes = Vec::new();
@@ -261,4 +262,40 @@ proptest! {
         report.notes[1].why.clone_from(&text);
         check_layout(&shown(&report, Palette::plain(), width), width);
     }
+}
+
+#[test]
+fn budgets_that_were_not_kept_are_told_and_the_others_counted() {
+    let budget = |part, name: &str, measured_bytes: Option<u64>, bytes: u64| PartBudget {
+        part,
+        name: name.to_owned(),
+        bytes,
+        measured_bytes,
+        exceeded_by_bytes: measured_bytes.map(|measured| measured.saturating_sub(bytes)),
+    };
+    let mut report = samples::monorepo();
+    report.budgets = vec![
+        budget(Part::Stage, "build-deps", Some(306 << 20), 400 << 20),
+        budget(Part::Stage, "next-build", Some(1180 << 20), 1 << 30),
+        budget(Part::Class, "node tsc", None, 1 << 30),
+    ];
+    let text = plain(&report);
+    let told: Vec<&str> = text
+        .lines()
+        .filter(|line| line.contains("budget"))
+        .map(str::trim)
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "1.00 GiB  is the budget of stage next-build: exceeded by 156.00 MiB",
+            "1.00 GiB  is the budget of class node tsc: not known to be kept",
+            "1 budget of a stage or class not exceeded",
+        ]
+    );
+    check_layout(&text, 100);
+    let schema =
+        serde_json::from_str(include_str!("../../../../docs/result-1.schema.json")).unwrap();
+    let validator = jsonschema::draft202012::new(&schema).unwrap();
+    assert!(validator.is_valid(&serde_json::to_value(&report).unwrap()));
 }
