@@ -34,6 +34,7 @@ pub mod session;
 pub mod stage_peaks;
 pub mod stage_rule;
 pub mod stages;
+pub mod statistics;
 pub mod timeline;
 pub mod tree;
 pub mod units;

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 /// The modules by layer, the lowest first.
 const LAYERS: [&[&str]; 7] = [
-    &["ids", "problem", "reading", "units"],
+    &["ids", "problem", "reading", "statistics", "units"],
     &["command_line", "event", "recording", "stage_rule"],
     &[
         "advise",
