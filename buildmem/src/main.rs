@@ -4,7 +4,7 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use buildmem::cli::{Cli, Command};
-use buildmem::commands::{advise, doctor, generate, init, list, report, run, stage};
+use buildmem::commands::{advise, doctor, fit, generate, init, list, report, run, stage};
 use buildmem::exit_code;
 use buildmem::export::visible;
 use buildmem::launch::privileges;
@@ -40,6 +40,7 @@ fn dispatch(cli: &Cli) -> Result<u8, Problem> {
         None => run::run(&cli.run),
         Some(Command::Run(args)) => run::run(args),
         Some(Command::Report(args)) => report::run(args),
+        Some(Command::Fit(args)) => fit::run(args),
         Some(Command::Advise(args)) => advise::run(args),
         Some(Command::Stage(args)) => stage::run(args),
         Some(Command::List(args)) => list::run(args),

@@ -15,6 +15,9 @@ use crate::problem::Problem;
 /// The longest label, so that every file name fits the file system's 255 bytes.
 const LONGEST_LABEL: usize = 100;
 
+/// No file is read whole that is larger: whoever writes in the folder must not have us take all memory.
+const LARGEST_READ: u64 = 64 << 20;
+
 /// An open output folder.
 #[derive(Debug)]
 pub struct OutDir {
@@ -35,11 +38,22 @@ pub enum RunFile {
     Result,
     /// Memory over time.
     Timeline,
+    /// What several runs have in common.
+    Series,
+    /// The search for the smallest limit.
+    Fit,
 }
 
 impl RunFile {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Log, Self::Recording, Self::Result, Self::Timeline];
+    pub const ALL: [Self; 6] = [
+        Self::Log,
+        Self::Recording,
+        Self::Result,
+        Self::Timeline,
+        Self::Series,
+        Self::Fit,
+    ];
 
     /// The file's name for this label.
     pub fn name(self, label: &str) -> String {
@@ -48,6 +62,8 @@ impl RunFile {
             Self::Recording => format!("recording-{label}.jsonl"),
             Self::Result => format!("result-{label}.json"),
             Self::Timeline => format!("timeline-{label}.csv"),
+            Self::Series => format!("series-{label}.json"),
+            Self::Fit => format!("fit-{label}.json"),
         }
     }
 }
@@ -187,6 +203,45 @@ impl OutDir {
         self.create_new(&file.name(label))
     }
 
+    /// Writes a file anew, so that whoever reads it finds the old content or the new one, whenever we are killed.
+    pub fn replace_file(&self, file: RunFile, label: &str, content: &[u8]) -> io::Result<()> {
+        let aside = format!(".new-{}", file.name(label));
+        self.unlink(&aside)?;
+        let written = self
+            .create_new(&aside)
+            .and_then(|mut new| {
+                io::Write::write_all(&mut new, content)?;
+                new.sync_data()
+            })
+            .and_then(|()| self.rename(&aside, &file.name(label)));
+        if written.is_err() {
+            // It is of no use to anybody.
+            let _ = self.unlink(&aside);
+        }
+        written
+    }
+
+    /// Reads a file of a run, of at most [`LARGEST_READ`].
+    pub fn read_file(&self, file: RunFile, label: &str) -> io::Result<Vec<u8>> {
+        let mut content = Vec::new();
+        let mut limited = io::Read::take(self.open_file(file, label)?, LARGEST_READ + 1);
+        io::Read::read_to_end(&mut limited, &mut content)?;
+        if content.len() as u64 > LARGEST_READ {
+            return Err(io::Error::other(format!(
+                "it has more than {LARGEST_READ} bytes"
+            )));
+        }
+        Ok(content)
+    }
+
+    /// What tells a file from the one that takes its place: its number, and when it was written. Absent where it is not
+    /// there.
+    pub fn stamp(&self, file: RunFile, label: &str) -> Option<(u64, i64, u64)> {
+        let stat =
+            rustix::fs::statat(&self.dir, file.name(label), AtFlags::SYMLINK_NOFOLLOW).ok()?;
+        Some((stat.st_ino, stat.st_mtime, stat.st_mtime_nsec))
+    }
+
     /// Opens a file of a run for reading. Whatever else has its name is refused.
     pub fn open_file(&self, file: RunFile, label: &str) -> io::Result<File> {
         // Should it be a FIFO, opening it must not wait for a writer.
@@ -201,13 +256,21 @@ impl OutDir {
 
     /// The labels of the recordings, the oldest first.
     pub fn labels(&self) -> io::Result<Vec<String>> {
+        self.labels_of(RunFile::Recording)
+    }
+
+    /// The labels of all that have such a file, the oldest first.
+    pub fn labels_of(&self, file: RunFile) -> io::Result<Vec<String>> {
+        // No label is empty, and none has a NUL.
+        let pattern = file.name("\0");
+        let (before, after) = pattern.split_once('\0').unwrap_or_default();
         let mut labels = Vec::new();
         for entry in rustix::fs::Dir::read_from(&self.dir)? {
             let entry = entry?;
             let name = entry.file_name().to_string_lossy().into_owned();
             let Some(label) = name
-                .strip_prefix("recording-")
-                .and_then(|rest| rest.strip_suffix(".jsonl"))
+                .strip_prefix(before)
+                .and_then(|rest| rest.strip_suffix(after))
             else {
                 continue;
             };

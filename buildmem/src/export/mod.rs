@@ -4,10 +4,12 @@
 pub mod advice;
 pub mod csv;
 pub mod doctor;
+pub mod fit;
 pub mod json;
 mod layout;
 #[cfg(test)]
 mod samples;
+pub mod series;
 pub mod text;
 
 pub use layout::visible;

@@ -1,0 +1,575 @@
+//! Several runs of one build as one measurement, `build-mem/series/1`: every raw figure, what they have in common, and
+//! what is odd about them. Running the builds is `commands::series`' business, showing them `export::series`'.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::report::{Host, Report, Stage, Verdict};
+use crate::statistics::{Sample, outliers, rounded};
+use crate::units::ByteSize;
+
+/// The version of the form.
+pub const SCHEMA: &str = "build-mem/series/1";
+
+/// Everything that build-mem says about several runs of one build. Sizes are bytes, times are seconds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Series {
+    /// [`SCHEMA`].
+    pub schema: String,
+    /// The series' name, unique in its output folder.
+    pub label: String,
+    /// When its first run started, warm-ups included: RFC 3339, UTC.
+    pub started_at: String,
+    /// What was run.
+    pub command: Vec<String>,
+    /// Where it was run.
+    pub cwd: String,
+    /// The outcome in a word: that of the run with which the series ended early; `over-budget` goes by the median;
+    /// `incomplete` as long as runs are to come.
+    pub verdict: Verdict,
+    /// What the median was to stay within; absent when that was not asked.
+    pub budget: Option<SeriesBudget>,
+    /// The labels of its runs, each an ordinary recording, in their order.
+    pub runs: Vec<String>,
+    /// How many runs were asked for.
+    pub runs_asked_for: u64,
+    /// How many runs before them were asked for that do not count.
+    pub warmup: u64,
+    /// What was run before each run, by `bash -lc`.
+    pub prepare: Option<String>,
+    /// The figures of each run, as [`runs`](Self::runs).
+    pub samples: Vec<RunSample>,
+    /// Those of the warm-ups, of which nothing else is kept.
+    pub warmups: Vec<RunSample>,
+    /// What the runs that passed have in common.
+    pub statistics: Statistics,
+    /// What is odd about them, with its likely cause.
+    pub findings: Vec<Finding>,
+    /// Where they ran.
+    pub host: Host,
+}
+
+/// What the median of the headlines was to stay within.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeriesBudget {
+    /// The budget.
+    pub bytes: u64,
+    /// By how much the median is above it; 0 within it, absent without a headline.
+    pub exceeded_by_bytes: Option<u64>,
+}
+
+/// The figures of one run; what is absent has a note in its result.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunSample {
+    /// The run.
+    pub label: String,
+    /// When its build started: RFC 3339, UTC.
+    pub started_at: String,
+    /// Its outcome.
+    pub verdict: Verdict,
+    /// The code that build-mem would have exited with after this run alone.
+    pub exit_code: u8,
+    /// `headline.bytes` of its result.
+    pub headline_bytes: Option<u64>,
+    /// `headline.without_cache.bytes` of its result.
+    pub without_cache_bytes: Option<u64>,
+    /// Wall time of the build.
+    pub duration_s: f64,
+    /// Whether the headline is complete.
+    pub complete: bool,
+    /// Whether the headline is only the limit speaking.
+    pub saturated: bool,
+    /// The limit.
+    pub limit_bytes: Option<u64>,
+    /// Processes made.
+    pub forks: u64,
+    /// CPUs that others than the build and build-mem used on this host meanwhile, on average; absent where that could not
+    /// be told.
+    pub other_cpus: Option<f64>,
+    /// Its stages in the order of their start.
+    pub stages: Vec<StageSample>,
+    /// How many processes ran what, by class.
+    pub classes: BTreeMap<String, u64>,
+}
+
+/// One stage of one run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StageSample {
+    /// Its name.
+    pub name: String,
+    /// From its first process's start to its last one's end.
+    pub wall_s: f64,
+    /// The highest sampled sum of its processes' PSS.
+    pub peak_pss_bytes: Option<u64>,
+    /// The kernel's own high-water mark of the stage.
+    pub peak_cgroup_bytes: Option<u64>,
+}
+
+/// What the runs that passed have in common. Absent is what no run has.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Statistics {
+    /// Of the headlines.
+    pub headline: Option<SizeSpread>,
+    /// Of the peaks without page cache.
+    pub without_cache: Option<SizeSpread>,
+    /// Of the durations.
+    pub duration: Option<TimeSpread>,
+    /// Of each stage that any of them had, in the order of their start.
+    pub stages: Vec<StageStatistics>,
+}
+
+/// Sizes of some runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SizeSpread {
+    /// Of how many runs.
+    pub runs: u64,
+    /// The middle one; of an even number, the mean of the two in the middle.
+    pub median_bytes: u64,
+    /// The least.
+    pub min_bytes: u64,
+    /// The greatest.
+    pub max_bytes: u64,
+    /// Median absolute deviation: how far a typical one is from the median.
+    pub mad_bytes: u64,
+}
+
+/// Times of some runs.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TimeSpread {
+    /// Of how many runs.
+    pub runs: u64,
+    /// The middle one; of an even number, the mean of the two in the middle.
+    pub median_s: f64,
+    /// The least.
+    pub min_s: f64,
+    /// The greatest.
+    pub max_s: f64,
+    /// Median absolute deviation: how far a typical one is from the median.
+    pub mad_s: f64,
+}
+
+/// One stage in all runs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StageStatistics {
+    /// Its name.
+    pub name: String,
+    /// Of the sampled peaks of PSS.
+    pub peak_pss: Option<SizeSpread>,
+    /// Of the kernel's own high-water marks.
+    pub peak_cgroup: Option<SizeSpread>,
+    /// Of the wall times.
+    pub wall: Option<TimeSpread>,
+}
+
+/// Something odd, with its likely cause.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// What kind of thing it is.
+    pub kind: FindingKind,
+    /// In which runs.
+    pub runs: Vec<String>,
+    /// What was seen, and what is its likely cause, for people.
+    pub why: String,
+    /// What to do about it.
+    pub help: Option<String>,
+}
+
+/// What can be odd about the runs of a series.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FindingKind {
+    /// A headline is only the limit speaking.
+    Saturated,
+    /// The first run had to read files that were in memory for the others.
+    ColdPageCache,
+    /// The first run took longer than the others.
+    SlowFirstRun,
+    /// Each run needs more than the one before.
+    Growth,
+    /// The runs did not do the same work.
+    DifferentWork,
+    /// Others used the CPUs, too.
+    OtherLoad,
+    /// A run is far from the others, and none of the causes above was seen.
+    Outlier,
+}
+
+impl RunSample {
+    /// The figures of this result.
+    pub fn of(report: &Report, exit_code: u8, other_cpus: Option<f64>) -> Self {
+        let stage = |stage: &Stage| StageSample {
+            name: stage.name.clone(),
+            wall_s: stage.wall_s,
+            peak_pss_bytes: stage.peak_pss_bytes,
+            peak_cgroup_bytes: stage.peak_cgroup_bytes,
+        };
+        let classes = report.processes.classes.iter();
+        Self {
+            label: report.label.clone(),
+            started_at: report.started_at.clone(),
+            verdict: report.verdict,
+            exit_code,
+            headline_bytes: report.headline.bytes,
+            without_cache_bytes: (report.headline.without_cache.as_ref()).map(|it| it.bytes),
+            duration_s: report.duration_s,
+            complete: report.headline.complete,
+            saturated: report.headline.saturated,
+            limit_bytes: report.headline.limit_bytes,
+            forks: report.processes.forks,
+            other_cpus,
+            stages: report.stages.iter().map(stage).collect(),
+            classes: classes
+                .map(|class| (class.command_class.clone(), class.count))
+                .collect(),
+        }
+    }
+}
+
+impl SizeSpread {
+    /// Of these sizes; none of none.
+    pub fn of(sizes: impl IntoIterator<Item = u64>) -> Option<Self> {
+        let sample = Sample::of_integers(sizes);
+        let range = sample.range()?;
+        Some(Self {
+            runs: sample.len() as u64,
+            median_bytes: rounded(sample.median()?),
+            min_bytes: rounded(range.from),
+            max_bytes: rounded(range.to),
+            mad_bytes: rounded(sample.median_absolute_deviation()?),
+        })
+    }
+}
+
+impl TimeSpread {
+    /// Of these times; none of none.
+    pub fn of(times: impl IntoIterator<Item = f64>) -> Option<Self> {
+        let sample = Sample::of(times);
+        let range = sample.range()?;
+        Some(Self {
+            runs: sample.len() as u64,
+            median_s: sample.median()?,
+            min_s: range.from,
+            max_s: range.to,
+            mad_s: sample.median_absolute_deviation()?,
+        })
+    }
+}
+
+impl Series {
+    /// A series of which these runs were made so far. `last` is the result of the latest of them.
+    pub fn new(
+        label: &str,
+        asked: &Asked,
+        warmups: &[RunSample],
+        samples: &[RunSample],
+        last: &Report,
+    ) -> Self {
+        let Asked {
+            runs,
+            warmup,
+            prepare,
+            budget,
+        } = asked;
+        let first = warmups.iter().chain(samples).next();
+        let statistics = statistics(samples);
+        let budget = budget.map(|bytes| SeriesBudget {
+            bytes,
+            exceeded_by_bytes: (statistics.headline)
+                .map(|headline| headline.median_bytes.saturating_sub(bytes)),
+        });
+        let all = || warmups.iter().chain(samples);
+        let verdict = match all().find(|run| run.exit_code != 0) {
+            Some(failed) => failed.verdict,
+            None if (samples.len() as u64) < *runs => Verdict::Incomplete,
+            None if budget.is_some_and(|it| it.exceeded_by_bytes > Some(0)) => Verdict::OverBudget,
+            None => Verdict::Pass,
+        };
+        Self {
+            schema: SCHEMA.to_owned(),
+            label: label.to_owned(),
+            started_at: first.map_or_else(String::new, |run| run.started_at.clone()),
+            command: last.command.clone(),
+            cwd: last.cwd.clone(),
+            verdict,
+            budget,
+            runs: samples.iter().map(|run| run.label.clone()).collect(),
+            runs_asked_for: *runs,
+            warmup: *warmup,
+            prepare: prepare.clone(),
+            samples: samples.to_vec(),
+            warmups: warmups.to_vec(),
+            statistics,
+            findings: findings(samples, last.host.cpus),
+            host: last.host.clone(),
+        }
+    }
+}
+
+/// What was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// Runs that count.
+    pub runs: u64,
+    /// Runs before them that do not.
+    pub warmup: u64,
+    /// What is to be run before each.
+    pub prepare: Option<String>,
+    /// What the median is to stay within.
+    pub budget: Option<u64>,
+}
+
+/// The runs that passed: another one's figures are of something else.
+fn passed(samples: &[RunSample]) -> impl Iterator<Item = &RunSample> {
+    samples.iter().filter(|run| run.verdict == Verdict::Pass)
+}
+
+fn statistics(samples: &[RunSample]) -> Statistics {
+    let mut names: Vec<&str> = Vec::new();
+    for stage in passed(samples).flat_map(|run| &run.stages) {
+        if !names.contains(&stage.name.as_str()) {
+            names.push(&stage.name);
+        }
+    }
+    let stage = |name: &str| {
+        let stages = || {
+            let name = name.to_owned();
+            passed(samples)
+                .flat_map(|run| &run.stages)
+                .filter(move |stage| stage.name == name)
+        };
+        StageStatistics {
+            name: name.to_owned(),
+            peak_pss: SizeSpread::of(stages().filter_map(|stage| stage.peak_pss_bytes)),
+            peak_cgroup: SizeSpread::of(stages().filter_map(|stage| stage.peak_cgroup_bytes)),
+            wall: TimeSpread::of(stages().map(|stage| stage.wall_s)),
+        }
+    };
+    Statistics {
+        headline: SizeSpread::of(passed(samples).filter_map(|run| run.headline_bytes)),
+        without_cache: SizeSpread::of(passed(samples).filter_map(|run| run.without_cache_bytes)),
+        duration: TimeSpread::of(passed(samples).map(|run| run.duration_s)),
+        stages: names.into_iter().map(stage).collect(),
+    }
+}
+
+/// What is less than this part of the whole is nothing odd.
+const WORTH_A_WORD: f64 = 0.02;
+
+/// The same for durations, and for sizes of which there are too few to tell how they scatter.
+const WORTH_A_WORD_WHEN_UNSURE: f64 = 0.05;
+
+fn findings(samples: &[RunSample], cpus: u64) -> Vec<Finding> {
+    let runs: Vec<&RunSample> = passed(samples).collect();
+    let mut found = Vec::new();
+    found.extend(saturated(&runs));
+    found.extend(different_work(&runs));
+    found.extend(other_load(&runs, cpus));
+    found.extend(growth(&runs));
+    if found.iter().all(|it| it.kind != FindingKind::DifferentWork) {
+        found.extend(first_run(&runs));
+    }
+    let told: Vec<String> = found.iter().flat_map(|it| it.runs.clone()).collect();
+    found.extend(outlying(&runs).filter(|it| it.runs.iter().any(|run| !told.contains(run))));
+    found
+}
+
+fn saturated(runs: &[&RunSample]) -> Option<Finding> {
+    let (labels, limit) = runs.iter().filter(|run| run.saturated).fold(
+        (Vec::new(), None),
+        |(mut labels, limit), run| {
+            labels.push(run.label.clone());
+            (labels, limit.max(run.limit_bytes))
+        },
+    );
+    let limit = limit.map_or_else(
+        || "the limit".to_owned(),
+        |limit| shown(limit) + " of limit",
+    );
+    (!labels.is_empty()).then(|| Finding {
+        kind: FindingKind::Saturated,
+        why: format!(
+            "{limit} were reached in {}: the headline is what the build was given, not what it wanted",
+            in_runs(labels.len(), runs.len())
+        ),
+        runs: labels,
+        help: Some("measure without the limit, or look at the peak without page cache".to_owned()),
+    })
+}
+
+/// A build that finds its own results of the run before does less.
+fn different_work(runs: &[&RunSample]) -> Option<Finding> {
+    let most = runs.iter().max_by_key(|run| run.forks)?;
+    let least = runs.iter().min_by_key(|run| run.forks)?;
+    let difference = most.forks - least.forks;
+    // Some tools poll, or start helpers by need.
+    if difference <= (most.forks / 10).max(2) {
+        return None;
+    }
+    let of = |run: &RunSample, class: &str| run.classes.get(class).copied().unwrap_or(0);
+    let class = (most.classes.keys())
+        .max_by_key(|class| of(most, class).saturating_sub(of(least, class)))
+        .filter(|class| of(most, class) > of(least, class));
+    let above_all = class.map_or_else(String::new, |class| {
+        let (more, fewer) = (of(most, class), of(least, class));
+        format!(", above all `{class}`: {more} against {fewer}")
+    });
+    Some(Finding {
+        kind: FindingKind::DifferentWork,
+        runs: vec![most.label.clone(), least.label.clone()],
+        why: format!(
+            "{} started {} processes, {} only {}{above_all}: the runs did not do the same work, as when a cache answers",
+            most.label, most.forks, least.label, least.forks
+        ),
+        help: Some(
+            "have the cache removed before each run, by `[clear] paths` or `--prepare`; or warm it by `--warmup 1`"
+                .to_owned(),
+        ),
+    })
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a number of CPUs")]
+fn other_load(runs: &[&RunSample], cpus: u64) -> Option<Finding> {
+    let bound = (cpus as f64 / 10.0).max(0.5);
+    let loaded: Vec<(&str, f64)> = (runs.iter())
+        .filter_map(|run| Some((run.label.as_str(), run.other_cpus?)))
+        .filter(|(_, used)| *used >= bound)
+        .collect();
+    let most = loaded.iter().map(|(_, used)| *used).fold(0.0, f64::max);
+    (!loaded.is_empty()).then(|| Finding {
+        kind: FindingKind::OtherLoad,
+        runs: loaded.iter().map(|(run, _)| (*run).to_owned()).collect(),
+        why: format!(
+            "other processes used up to {most:.1} of {cpus} CPUs in {}: their durations say little, and what runs side by side \
+             meets at other moments",
+            in_runs(loaded.len(), runs.len())
+        ),
+        help: Some("measure again when the machine is quiet".to_owned()),
+    })
+}
+
+fn growth(runs: &[&RunSample]) -> Option<Finding> {
+    // Of four figures, one order in 24 is this one.
+    const LEAST: usize = 4;
+    let needed: Vec<u64> = (runs.iter())
+        .map(|run| run.without_cache_bytes.or(run.headline_bytes))
+        .collect::<Option<_>>()?;
+    let (first, last) = (*needed.first()?, *needed.last()?);
+    let grows = needed.len() >= LEAST
+        && needed.is_sorted_by(|a, b| a < b)
+        && above(last, first) > WORTH_A_WORD;
+    grows.then(|| Finding {
+        kind: FindingKind::Growth,
+        runs: runs.iter().map(|run| run.label.clone()).collect(),
+        why: format!(
+            "each run needed more than the one before, {} at first and {} in the end: something that the build leaves grows, \
+             such as a cache or a log that it reads",
+            shown(first),
+            shown(last)
+        ),
+        help: Some("remove it before each run, by `[clear] paths` or `--prepare`".to_owned()),
+    })
+}
+
+/// Whoever reads a file first is charged for its pages, and waits for the disk.
+fn first_run(runs: &[&RunSample]) -> Option<Finding> {
+    let (first, others) = runs.split_first()?;
+    let is_above = |figure: fn(&RunSample) -> Option<f64>, least: f64| {
+        let others = Sample::of(others.iter().filter_map(|run| figure(run)));
+        let (median, deviation) = (others.median()?, others.median_absolute_deviation()?);
+        // One other run says nothing of how they scatter.
+        let least = if others.len() < 2 {
+            WORTH_A_WORD_WHEN_UNSURE
+        } else {
+            least
+        };
+        let more = figure(first)? - median;
+        (more > (5.0 * deviation).max(least * median)).then_some((more, median))
+    };
+    #[expect(clippy::cast_precision_loss, reason = "exact up to 8 PiB")]
+    let headline = is_above(|run| run.headline_bytes.map(|it| it as f64), WORTH_A_WORD);
+    #[expect(clippy::cast_precision_loss, reason = "exact up to 8 PiB")]
+    let needed = is_above(
+        |run| run.without_cache_bytes.map(|it| it as f64),
+        WORTH_A_WORD,
+    );
+    let slower = is_above(|run| Some(run.duration_s), WORTH_A_WORD_WHEN_UNSURE);
+    let longer = slower.map(|(more, median)| format!("{:.0} % longer", more / median * 100.0));
+    let with = |kind, why, help: &str| {
+        Some(Finding {
+            kind,
+            runs: vec![first.label.clone()],
+            why,
+            help: Some(help.to_owned()),
+        })
+    };
+    match (headline, needed) {
+        (Some((more, _)), None) => with(
+            FindingKind::ColdPageCache,
+            format!(
+                "the first run's headline is {} above that of the others{}, and not what it needs without page cache: it was \
+                 the first to read files, and is charged for their pages",
+                shown(rounded(more)),
+                longer.map_or_else(String::new, |longer| format!(", and it took {longer}"))
+            ),
+            "let a run come before that does not count: `--warmup 1`; or have each run start cold",
+        ),
+        (_, _) => with(
+            FindingKind::SlowFirstRun,
+            format!(
+                "the first run took {} than the others: caches were cold, of the system or of the build's tools",
+                longer?
+            ),
+            "let a run come before that does not count: `--warmup 1`",
+        ),
+    }
+}
+
+fn outlying(runs: &[&RunSample]) -> impl Iterator<Item = Finding> {
+    #[expect(clippy::cast_precision_loss, reason = "exact up to 8 PiB")]
+    let headlines: Option<Vec<f64>> = (runs.iter())
+        .map(|run| run.headline_bytes.map(|bytes| bytes as f64))
+        .collect();
+    let durations: Vec<f64> = runs.iter().map(|run| run.duration_s).collect();
+    let sizes = headlines.into_iter().flat_map(|headlines| {
+        let median = Sample::of(headlines.iter().copied()).median();
+        let (far, median) = (outliers(&headlines), median.unwrap_or_default());
+        far.into_iter().map(move |place| {
+            let figures = (rounded(headlines[place]), rounded(median));
+            (place, "needed", shown(figures.0), shown(figures.1))
+        })
+    });
+    let median = Sample::of(durations.iter().copied()).median();
+    let times = outliers(&durations).into_iter().map(move |place| {
+        let shown = |seconds: f64| format!("{seconds:.2} s");
+        let median = shown(median.unwrap_or_default());
+        (place, "took", shown(durations[place]), median)
+    });
+    let far: Vec<_> = sizes.chain(times).collect();
+    far.into_iter().map(|(place, verb, figure, median)| {
+        let label = &runs[place].label;
+        Finding {
+            kind: FindingKind::Outlier,
+            runs: vec![label.clone()],
+            why: format!(
+                "{label} {verb} {figure}, far from the median of {median}: something else happened in it, and none of the usual \
+                 causes was seen"
+            ),
+            help: Some(format!("look at it: `build-mem report {label}`")),
+        }
+    })
+}
+
+/// By which part `figure` is above `base`.
+fn above(figure: u64, base: u64) -> f64 {
+    ByteSize::from_bytes(figure.saturating_sub(base)).share_of(ByteSize::from_bytes(base))
+}
+
+fn shown(bytes: u64) -> String {
+    ByteSize::from_bytes(bytes).to_string()
+}
+
+/// `1 of 5 runs`.
+fn in_runs(some: usize, all: usize) -> String {
+    format!("{some} of {all} runs")
+}
