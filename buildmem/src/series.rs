@@ -573,3 +573,190 @@ fn shown(bytes: u64) -> String {
 fn in_runs(some: usize, all: usize) -> String {
     format!("{some} of {all} runs")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    /// A run that needed so many MiB, had so many of page cache on top, and took so many seconds.
+    fn run(number: usize, needed: u64, cache: u64, duration_s: f64) -> RunSample {
+        RunSample {
+            label: format!("x.{number}"),
+            started_at: "2026-01-01T00:00:00Z".to_owned(),
+            verdict: Verdict::Pass,
+            exit_code: 0,
+            headline_bytes: Some((needed + cache) * MIB),
+            without_cache_bytes: Some(needed * MIB),
+            duration_s,
+            complete: true,
+            saturated: false,
+            limit_bytes: None,
+            forks: 100,
+            other_cpus: Some(0.1),
+            stages: Vec::new(),
+            classes: BTreeMap::new(),
+        }
+    }
+
+    fn runs(figures: &[(u64, u64, f64)]) -> Vec<RunSample> {
+        (1..)
+            .zip(figures)
+            .map(|(number, (needed, cache, duration_s))| run(number, *needed, *cache, *duration_s))
+            .collect()
+    }
+
+    fn kinds(samples: &[RunSample]) -> Vec<FindingKind> {
+        findings(samples, 2).iter().map(|it| it.kind).collect()
+    }
+
+    #[test]
+    fn runs_that_are_alike_are_nothing_odd() {
+        let alike = [
+            (500, 100, 10.0),
+            (501, 101, 10.1),
+            (499, 103, 9.9),
+            (500, 100, 10.2),
+        ];
+        assert_eq!(kinds(&runs(&alike)), []);
+        assert_eq!(kinds(&runs(&alike[..1])), []);
+        assert_eq!(kinds(&[]), []);
+    }
+
+    #[test]
+    fn a_first_run_that_read_more_files_had_a_cold_page_cache() {
+        let cold = runs(&[(500, 400, 14.0), (500, 100, 10.0), (501, 101, 10.1)]);
+        assert_eq!(kinds(&cold), [FindingKind::ColdPageCache]);
+        let [finding] = &findings(&cold, 2)[..] else {
+            panic!()
+        };
+        assert_eq!(finding.runs, ["x.1"]);
+        assert!(finding.why.contains("299.50 MiB above"), "{finding:?}");
+        assert!(finding.why.contains("39 % longer"), "{finding:?}");
+        assert!(finding.help.as_ref().unwrap().contains("--warmup"));
+        // Two are enough to see it.
+        assert_eq!(kinds(&cold[..2]), [FindingKind::ColdPageCache]);
+    }
+
+    #[test]
+    fn a_first_run_that_only_took_longer_is_told_apart() {
+        let slow = runs(&[(500, 100, 14.0), (500, 100, 10.0), (501, 101, 10.1)]);
+        assert_eq!(kinds(&slow), [FindingKind::SlowFirstRun]);
+    }
+
+    #[test]
+    fn what_grows_from_run_to_run_is_told_but_not_by_less_than_four() {
+        let growing = runs(&[
+            (500, 0, 10.0),
+            (510, 0, 10.0),
+            (520, 0, 10.0),
+            (540, 0, 10.0),
+        ]);
+        assert_eq!(kinds(&growing), [FindingKind::Growth]);
+        assert_eq!(kinds(&growing[..3]), []);
+    }
+
+    #[test]
+    fn a_headline_at_the_limit_is_told_with_the_limit() {
+        let mut samples = runs(&[(500, 12, 10.0), (500, 12, 10.0), (500, 12, 10.0)]);
+        samples[1].saturated = true;
+        samples[1].limit_bytes = Some(512 * MIB);
+        let found = findings(&samples, 2);
+        assert_eq!(found[0].kind, FindingKind::Saturated);
+        assert!(
+            found[0]
+                .why
+                .starts_with("512.00 MiB of limit were reached in 1 of 3 runs")
+        );
+    }
+
+    #[test]
+    fn runs_that_started_fewer_processes_name_what_was_missing() {
+        let mut samples = runs(&[(500, 300, 20.0), (200, 10, 5.0), (201, 10, 5.0)]);
+        samples[0].classes = [("cc1".to_owned(), 80), ("sh".to_owned(), 20)].into();
+        for run in &mut samples[1..] {
+            run.forks = 25;
+            run.classes = [("cc1".to_owned(), 5), ("sh".to_owned(), 20)].into();
+        }
+        let found = findings(&samples, 2);
+        assert_eq!(found[0].kind, FindingKind::DifferentWork);
+        assert!(
+            found[0].why.contains("`cc1`: 80 against 5"),
+            "{}",
+            found[0].why
+        );
+        // That a first run with more work took longer needs no other reason.
+        assert!(!kinds(&samples).contains(&FindingKind::SlowFirstRun));
+    }
+
+    #[test]
+    fn others_on_the_cpus_are_told_with_how_much_they_used() {
+        let mut samples = runs(&[(500, 0, 10.0), (500, 0, 13.0), (500, 0, 10.0)]);
+        samples[1].other_cpus = Some(1.25);
+        let found = findings(&samples, 2);
+        assert_eq!(found[0].kind, FindingKind::OtherLoad);
+        assert!(
+            found[0].why.contains("1.2 of 2 CPUs in 1 of 3 runs"),
+            "{}",
+            found[0].why
+        );
+        samples[1].other_cpus = None;
+        assert!(!kinds(&samples).contains(&FindingKind::OtherLoad));
+    }
+
+    #[test]
+    fn a_run_far_from_the_others_is_told_where_no_cause_was_seen() {
+        let far = runs(&[
+            (500, 0, 10.0),
+            (501, 0, 10.1),
+            (900, 0, 10.0),
+            (499, 0, 9.9),
+        ]);
+        let found = findings(&far, 2);
+        assert_eq!(found.len(), 1);
+        assert_eq!(
+            (found[0].kind, &found[0].runs[0][..]),
+            (FindingKind::Outlier, "x.3")
+        );
+    }
+
+    #[test]
+    fn only_runs_that_passed_are_counted() {
+        let mut samples = runs(&[(500, 0, 10.0), (510, 0, 11.0), (100, 0, 1.0)]);
+        samples[2].verdict = Verdict::BuildFailed;
+        let Statistics {
+            headline, duration, ..
+        } = statistics(&samples);
+        let (headline, duration) = (headline.unwrap(), duration.unwrap());
+        assert_eq!((headline.runs, headline.median_bytes), (2, 505 * MIB));
+        assert_eq!(
+            (headline.min_bytes, headline.max_bytes),
+            (500 * MIB, 510 * MIB)
+        );
+        assert_eq!(headline.mad_bytes, 5 * MIB);
+        assert!((duration.median_s - 10.5).abs() < 1e-9 && duration.runs == 2);
+        samples[0].verdict = Verdict::BuildFailed;
+        samples[1].verdict = Verdict::BuildFailed;
+        assert_eq!(statistics(&samples), Statistics::default());
+    }
+
+    #[test]
+    fn a_stage_that_one_run_lacks_counts_where_it_was() {
+        let stage = |name: &str, mib: u64| StageSample {
+            name: name.to_owned(),
+            wall_s: 1.0,
+            peak_pss_bytes: Some(mib * MIB),
+            peak_cgroup_bytes: None,
+        };
+        let mut samples = runs(&[(500, 0, 10.0), (500, 0, 10.0)]);
+        samples[0].stages = vec![stage("deps", 100), stage("next", 300)];
+        samples[1].stages = vec![stage("next", 310)];
+        let stages = statistics(&samples).stages;
+        let told: Vec<_> = (stages.iter())
+            .map(|it| (it.name.as_str(), it.peak_pss.unwrap().median_bytes / MIB))
+            .collect();
+        assert_eq!(told, [("deps", 100), ("next", 305)]);
+        assert_eq!(stages[0].peak_cgroup, None);
+    }
+}
