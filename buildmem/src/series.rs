@@ -179,6 +179,8 @@ pub struct Finding {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FindingKind {
+    /// A headline is not complete: something of the build was elsewhere, or was not seen.
+    Incomplete,
     /// A headline is only the limit speaking.
     Saturated,
     /// The first run had to read files that were in memory for the others.
@@ -362,6 +364,7 @@ const WORTH_A_WORD_WHEN_UNSURE: f64 = 0.05;
 fn findings(samples: &[RunSample], cpus: u64) -> Vec<Finding> {
     let runs: Vec<&RunSample> = passed(samples).collect();
     let mut found = Vec::new();
+    found.extend(incomplete(&runs));
     found.extend(saturated(&runs));
     found.extend(different_work(&runs));
     found.extend(other_load(&runs, cpus));
@@ -372,6 +375,23 @@ fn findings(samples: &[RunSample], cpus: u64) -> Vec<Finding> {
     let told: Vec<String> = found.iter().flat_map(|it| it.runs.clone()).collect();
     found.extend(outlying(&runs).filter(|it| it.runs.iter().any(|run| !told.contains(run))));
     found
+}
+
+fn incomplete(runs: &[&RunSample]) -> Option<Finding> {
+    let labels: Vec<String> = (runs.iter())
+        .filter(|run| !run.complete)
+        .map(|run| run.label.clone())
+        .collect();
+    let first = labels.first()?.clone();
+    Some(Finding {
+        kind: FindingKind::Incomplete,
+        why: format!(
+            "the headline is not complete in {}: something of the build was elsewhere, or was not seen",
+            in_runs(labels.len(), runs.len())
+        ),
+        runs: labels,
+        help: Some(format!("`build-mem report {first}` tells what")),
+    })
 }
 
 fn saturated(runs: &[&RunSample]) -> Option<Finding> {
@@ -655,6 +675,17 @@ mod tests {
         ]);
         assert_eq!(kinds(&growing), [FindingKind::Growth]);
         assert_eq!(kinds(&growing[..3]), []);
+    }
+
+    #[test]
+    fn a_run_that_was_not_seen_completely_is_told() {
+        let mut samples = runs(&[(500, 0, 10.0), (500, 0, 10.0)]);
+        samples[1].complete = false;
+        let found = findings(&samples, 2);
+        assert_eq!(
+            (found[0].kind, &found[0].runs[0][..]),
+            (FindingKind::Incomplete, "x.2")
+        );
     }
 
     #[test]

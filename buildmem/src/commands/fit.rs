@@ -11,7 +11,7 @@ use crate::exit_code;
 use crate::export;
 use crate::fit::{End, Fit, Next, Plan, SCHEMA, Step, conclude, next};
 use crate::launch::credentials::Environment;
-use crate::out_dir::{RunFile, check_label};
+use crate::out_dir::{OutDir, RunFile, check_label};
 use crate::problem::Problem;
 use crate::report::Report;
 use crate::units::ByteSize;
@@ -318,4 +318,10 @@ impl Search<'_> {
             let _ = writeln!(io::stderr(), "build-mem: {}", export::visible(text));
         }
     }
+}
+
+/// The search of this label, where there is one that can be read.
+pub fn load(out_dir: &OutDir, label: &str) -> Option<Fit> {
+    let text = out_dir.read_file(RunFile::Fit, label).ok()?;
+    serde_json::from_slice(&text).ok()
 }

@@ -5,6 +5,7 @@ use std::io::{self, Write as _};
 
 use crate::cli::ListArgs;
 use crate::command_line::CommandLine;
+use crate::commands::fit;
 use crate::commands::replay::replay;
 use crate::commands::series;
 use crate::export::visible;
@@ -99,8 +100,8 @@ impl Whole {
             Some((label, Self::of_series(series)))
         });
         let fits = (out_dir.labels_of(RunFile::Fit)?.into_iter()).filter_map(|label| {
-            let text = out_dir.read_file(RunFile::Fit, &label).ok()?;
-            Some((label, Self::of_fit(serde_json::from_slice(&text).ok()?)))
+            let fit = fit::load(out_dir, &label)?;
+            Some((label, Self::of_fit(fit)))
         });
         Ok(series.chain(fits).collect())
     }

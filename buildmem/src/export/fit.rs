@@ -364,3 +364,142 @@ impl Page {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::fit::{SCHEMA, conclude};
+    use crate::report::Verdict;
+
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    fn step(number: usize, limit: Option<u64>, outcome: Outcome, duration_s: f64) -> Step {
+        let passed = outcome == Outcome::Passed;
+        Step {
+            label: format!("next.{number}"),
+            limit_bytes: limit.map(|mib| mib * MIB),
+            reason: "between 1000.00 MiB, which is too little, and 1.02 GiB, which passes"
+                .to_owned(),
+            outcome,
+            detail: if passed {
+                "passed"
+            } else {
+                "out of memory: a process was killed"
+            }
+            .to_owned(),
+            verdict: if passed {
+                Verdict::Pass
+            } else {
+                Verdict::OutOfMemory
+            },
+            exit_code: if passed { 0 } else { 137 },
+            duration_s,
+            headline_bytes: Some(limit.unwrap_or(1800) * MIB),
+            without_cache_bytes: Some(1000 * MIB),
+            price: Price {
+                limit_hits: Some(if limit.is_some() { 4_211 } else { 0 }),
+                refaults_file: limit.and(Some(31_000)),
+                refaults_anon: None,
+                major_faults: Some(17),
+                stalled_some_s: limit.and(Some(2.5)),
+                stalled_full_s: limit.and(Some(1.0)),
+                oom_kills: Some(u64::from(!passed)),
+            },
+        }
+    }
+
+    fn fit(steps: Vec<Step>) -> Fit {
+        let base = step(0, None, Outcome::Passed, 40.0);
+        let plan = Plan {
+            from_bytes: None,
+            to_bytes: None,
+            resolution_bytes: None,
+            swap_bytes: 0,
+            max_builds: 8,
+        };
+        Fit {
+            schema: SCHEMA.to_owned(),
+            label: "next".to_owned(),
+            started_at: "2026-01-01T00:00:00Z".to_owned(),
+            command: vec![
+                "npm".to_owned(),
+                "run".to_owned(),
+                "build\x1b[2J".to_owned(),
+            ],
+            cwd: "/app".to_owned(),
+            cgroup_version: Some(2),
+            conclusion: conclude(&plan, &base, &steps),
+            plan,
+            base,
+            steps,
+        }
+    }
+
+    fn searched() -> Fit {
+        fit(vec![
+            step(1, Some(1000), Outcome::TooLittle, 30.0),
+            step(2, Some(1040), Outcome::Passed, 52.0),
+            step(3, Some(1020), Outcome::TooLittle, 31.0),
+            step(4, Some(1040), Outcome::Passed, 53.0),
+            step(5, Some(1420), Outcome::Passed, 40.5),
+            step(6, Some(1230), Outcome::Passed, 45.0),
+            step(7, Some(1325), Outcome::Passed, 40.8),
+        ])
+    }
+
+    fn text(fit: &Fit, width: usize) -> String {
+        let mut text = Vec::new();
+        write(fit, &Palette::plain(), width, &mut text).unwrap();
+        String::from_utf8(text).unwrap()
+    }
+
+    #[test]
+    fn a_search_for_people() {
+        insta::assert_snapshot!(text(&searched(), 110));
+    }
+
+    #[test]
+    fn no_line_is_wider_than_the_terminal_and_none_has_control_codes() {
+        for width in [40, 60, 110] {
+            for line in text(&searched(), width).lines() {
+                assert!(
+                    crate::export::layout::width(line) <= width,
+                    "{width}: {line}"
+                );
+                assert!(!line.contains('\x1b'), "{line:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_search_is_read_back_as_it_was() {
+        let fit = searched();
+        let mut file = Vec::new();
+        write_json(&fit, &mut file).unwrap();
+        assert_eq!(serde_json::from_slice::<Fit>(&file).unwrap(), fit);
+    }
+
+    #[test]
+    fn what_is_not_sure_is_not_told_as_if_it_were() {
+        let once = fit(vec![
+            step(1, Some(1000), Outcome::TooLittle, 30.0),
+            step(2, Some(1040), Outcome::Passed, 52.0),
+        ]);
+        assert!(text(&once, 110).contains("once, which may be chance"));
+        assert!(text(&once, 110).contains("--resume"));
+        let never = fit(vec![step(1, Some(1000), Outcome::TooLittle, 30.0)]);
+        assert!(text(&never, 110).contains("nothing is known to pass"));
+    }
+
+    #[test]
+    fn a_build_is_announced_with_its_reason_and_told_with_its_price() {
+        let fit = searched();
+        let told = before(3, 8, Some(1040 * MIB), "higher");
+        assert_eq!(told, "build 3 of at most 8: 1.02 GiB (higher)");
+        let told = after(&fit.steps[1], &fit.base);
+        assert_eq!(told, "  passed, 52.00 s, 30 % slower than without a limit");
+        let told = after(&fit.steps[0], &fit.base);
+        assert_eq!(told, "  out of memory: a process was killed, 30.00 s");
+    }
+}

@@ -306,3 +306,109 @@ impl Page {
 fn optional(bytes: Option<u64>) -> String {
     bytes.map_or_else(|| "-".to_owned(), size)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::report::Host;
+    use crate::series::{Asked, StageSample};
+
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    fn run(number: u64, headline: u64, duration_s: f64) -> RunSample {
+        let stage = |name: &str, mib: u64| StageSample {
+            name: name.to_owned(),
+            wall_s: duration_s / 2.0,
+            peak_pss_bytes: Some(mib * MIB),
+            peak_cgroup_bytes: (number > 1).then_some((mib + 9) * MIB),
+        };
+        RunSample {
+            label: format!("before.{number}"),
+            started_at: "2026-01-01T00:00:00Z".to_owned(),
+            verdict: Verdict::Pass,
+            exit_code: 0,
+            headline_bytes: Some(headline * MIB),
+            without_cache_bytes: Some(1000 * MIB),
+            duration_s,
+            complete: true,
+            saturated: false,
+            limit_bytes: None,
+            forks: 240 + number,
+            other_cpus: Some(0.0),
+            stages: vec![stage("build-deps", 400 + number), stage("next-build", 990)],
+            classes: [("node".to_owned(), 9)].into(),
+        }
+    }
+
+    fn series() -> Series {
+        let report = crate::export::samples::monorepo();
+        let asked = Asked {
+            runs: 4,
+            warmup: 1,
+            prepare: Some("rm -rf \x1b[31m.cache".to_owned()),
+            budget: Some(1100 * MIB),
+        };
+        let samples = [
+            run(1, 1900, 61.0),
+            run(2, 1210, 41.5),
+            run(3, 1200, 41.0),
+            run(4, 1204, 41.25),
+        ];
+        let host = Host {
+            cpus: 2,
+            ..report.host.clone()
+        };
+        Series {
+            host,
+            ..Series::new("before", &asked, &[run(0, 5, 1.0)], &samples, &report)
+        }
+    }
+
+    fn text(series: &Series, width: usize) -> String {
+        let mut text = Vec::new();
+        write(series, &Palette::plain(), width, &mut text).unwrap();
+        String::from_utf8(text).unwrap()
+    }
+
+    #[test]
+    fn a_series_for_people() {
+        insta::assert_snapshot!(text(&series(), 100));
+    }
+
+    #[test]
+    fn no_line_is_wider_than_the_terminal_and_none_has_control_codes() {
+        for width in [40, 60, 100] {
+            for line in text(&series(), width).lines() {
+                assert!(
+                    crate::export::layout::width(line) <= width,
+                    "{width}: {line}"
+                );
+                assert!(!line.contains('\x1b'), "{line:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_series_is_read_back_as_it_was_from_its_file_and_from_its_line() {
+        let series = series();
+        let mut file = Vec::new();
+        write_json(&series, &mut file).unwrap();
+        assert_eq!(serde_json::from_slice::<Series>(&file).unwrap(), series);
+        let line = result_line(&series).unwrap();
+        assert!(!line.contains(['\n', '\x1b']));
+        let json = line.strip_prefix("[BUILD-MEM RESULT] ").unwrap();
+        assert_eq!(serde_json::from_str::<Series>(json).unwrap(), series);
+    }
+
+    #[test]
+    fn how_far_it_is_on_one_line() {
+        let series = series();
+        let told = progress("run 4 of 4", &series.samples[3], series.statistics.headline);
+        assert_eq!(
+            told,
+            "run 4 of 4: 1.18 GiB, 1000.00 MiB without page cache, 41.25 s; median so far 1.18 GiB"
+                .replace("1000.00 MiB", &size(1000 * MIB))
+        );
+    }
+}

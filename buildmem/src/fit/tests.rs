@@ -110,6 +110,35 @@ proptest! {
         prop_assert!(steps.len() <= 25, "{} builds", steps.len());
     }
 
+    /// As a file may say that others have written.
+    #[test]
+    fn whatever_the_steps_are_there_is_an_answer(
+        steps in prop::collection::vec((prop::option::of(any::<u64>()), 0..3_u8, any::<f64>()), 0..12),
+        headline in prop::option::of(any::<u64>()),
+        held in prop::option::of(any::<u64>()),
+        range in prop::option::of((any::<u64>(), any::<u64>())),
+        resolution in prop::option::of(any::<u64>()),
+        max_builds in any::<u64>(),
+    ) {
+        let outcomes = [Outcome::Passed, Outcome::TooLittle, Outcome::Failed];
+        let steps: Vec<Step> = (steps.into_iter())
+            .map(|(limit, outcome, seconds)| step(limit, outcomes[usize::from(outcome)], seconds))
+            .collect();
+        let base = Step {
+            headline_bytes: headline,
+            without_cache_bytes: held,
+            ..step(None, Outcome::Passed, 10.0)
+        };
+        let plan = Plan {
+            from_bytes: range.map(|(from, _)| from),
+            to_bytes: range.map(|(_, to)| to),
+            resolution_bytes: resolution,
+            max_builds,
+            swap_bytes: 0,
+        };
+        conclude(&plan, &base, &steps);
+    }
+
     #[test]
     fn what_was_too_little_is_not_tried_again_and_limits_are_whole_mib(build in simulated()) {
         let (steps, _) = build.search(&Plan { max_builds: ENOUGH, ..plan() }, || 0);

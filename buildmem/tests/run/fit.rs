@@ -74,6 +74,8 @@ fn page_cache_does_not_count_but_has_a_price() {
     assert_eq!(ran.code(), 0, "{}", ran.stderr());
     let fit: Fit = serde_json::from_str(&ran.stdout()).unwrap();
     assert_eq!(fit, kept(&project));
+    let shown = project.ran(["report", "x", "--format", "json"]).stdout();
+    assert_eq!(shown, ran.stdout());
     assert!(mib(fit.base.headline_bytes.unwrap()) > 115.0, "{fit:?}");
     let limit = mib(fit.conclusion.smallest.unwrap().limit_bytes);
     assert!((60.0..80.0).contains(&limit), "{limit}");

@@ -98,6 +98,8 @@ fn each_run_is_a_recording_and_the_series_holds_all_figures_of_them() {
     assert!(stderr.contains("3 runs passed"), "{stderr}");
     // One summary, not four.
     assert_eq!(stderr.matches("Result: ").count(), 0, "{stderr}");
+    let shown = project.ran(["report", "x"]).stdout();
+    assert!(shown.contains("3 runs passed"), "{shown}");
     let list = project.ran(["list"]).stdout();
     let line = list.lines().find(|line| line.starts_with("x ")).unwrap();
     assert!(line.contains("median of 3 runs: "), "{list}");
