@@ -284,9 +284,11 @@ impl<'fit> Known<'fit> {
         let low = with(Outcome::TooLittle).max().unwrap_or(0);
         let high = with(Outcome::Passed).filter(|limit| *limit > low).min();
         let needed = base.headline_bytes.or(base.without_cache_bytes);
-        let ceiling = rounded_up(needed.unwrap_or(u64::MAX >> 1));
-        let ceiling = plan.to_bytes.map_or(ceiling, |to| ceiling.min(to));
-        let floor = plan.from_bytes.unwrap_or(MIB).max(MIB).min(ceiling);
+        let most = plan.to_bytes.unwrap_or(u64::MAX);
+        let floor = plan.from_bytes.unwrap_or(MIB).max(MIB).min(most);
+        let ceiling = rounded_up(needed.unwrap_or(u64::MAX >> 1))
+            .min(most)
+            .max(floor);
         Self {
             plan,
             base,

@@ -409,7 +409,7 @@ fn saturated(runs: &[&RunSample]) -> Option<Finding> {
     (!labels.is_empty()).then(|| Finding {
         kind: FindingKind::Saturated,
         why: format!(
-            "{limit} were reached in {}: the headline is what the build was given, not what it wanted",
+            "the limit{of} was reached in {}: the headline is what the build was given, not what it wanted",
             in_runs(labels.len(), runs.len())
         ),
         runs: labels,
@@ -600,6 +600,8 @@ mod tests {
 
     const MIB: u64 = 1 << 20;
 
+    const NOTHING: [FindingKind; 0] = [];
+
     /// A run that needed so many MiB, had so many of page cache on top, and took so many seconds.
     fn run(number: usize, needed: u64, cache: u64, duration_s: f64) -> RunSample {
         RunSample {
@@ -639,20 +641,19 @@ mod tests {
             (499, 103, 9.9),
             (500, 100, 10.2),
         ];
-        assert_eq!(kinds(&runs(&alike)), []);
-        assert_eq!(kinds(&runs(&alike[..1])), []);
-        assert_eq!(kinds(&[]), []);
+        assert_eq!(kinds(&runs(&alike)), NOTHING);
+        assert_eq!(kinds(&runs(&alike[..1])), NOTHING);
+        assert_eq!(kinds(&[]), NOTHING);
     }
 
     #[test]
     fn a_first_run_that_read_more_files_had_a_cold_page_cache() {
         let cold = runs(&[(500, 400, 14.0), (500, 100, 10.0), (501, 101, 10.1)]);
         assert_eq!(kinds(&cold), [FindingKind::ColdPageCache]);
-        let [finding] = &findings(&cold, 2)[..] else {
-            panic!()
-        };
+        let found = findings(&cold, 2);
+        let finding = &found[0];
         assert_eq!(finding.runs, ["x.1"]);
-        assert!(finding.why.contains("299.50 MiB above"), "{finding:?}");
+        assert!(finding.why.contains("299.00 MiB above"), "{finding:?}");
         assert!(finding.why.contains("39 % longer"), "{finding:?}");
         assert!(finding.help.as_ref().unwrap().contains("--warmup"));
         // Two are enough to see it.
@@ -674,7 +675,7 @@ mod tests {
             (540, 0, 10.0),
         ]);
         assert_eq!(kinds(&growing), [FindingKind::Growth]);
-        assert_eq!(kinds(&growing[..3]), []);
+        assert_eq!(kinds(&growing[..3]), NOTHING);
     }
 
     #[test]
@@ -698,7 +699,7 @@ mod tests {
         assert!(
             found[0]
                 .why
-                .starts_with("512.00 MiB of limit were reached in 1 of 3 runs")
+                .starts_with("the limit of 512.00 MiB was reached in 1 of 3 runs")
         );
     }
 

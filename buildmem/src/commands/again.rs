@@ -374,9 +374,10 @@ mod tests {
 
     #[test]
     fn time_that_nobody_used_is_not_busy() {
-        let tick = 1.0 / clock_ticks_per_second() as f64;
+        let a_second = u32::try_from(clock_ticks_per_second()).unwrap();
+        let ticks = Duration::from_secs_f64(63.0 / f64::from(a_second));
         let stat = "cpu  1 2 4 1000 2000 8 16 32 64 128\ncpu0 9 9 9 9\nintr 7\n";
-        assert_eq!(busy(stat), Some(Duration::from_secs_f64(63.0 * tick)));
+        assert_eq!(busy(stat), Some(ticks));
         assert_eq!(busy("cpu  1 x\n"), None);
         assert_eq!(busy("intr 7\n"), None);
     }

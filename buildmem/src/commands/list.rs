@@ -22,17 +22,15 @@ const INDENT: &str = "  ";
 /// Lists the recordings.
 pub fn run(args: &ListArgs) -> Result<u8, Problem> {
     let out_dir = OutDir::open(&args.out_dir)?;
-    let listed = |labels: io::Result<Vec<String>>| {
-        labels.map_err(|error| {
-            Problem::new(format!(
-                "cannot read the folder `{}`",
-                args.out_dir.display()
-            ))
-            .because(error)
-        })
+    let cannot_list = |error: io::Error| {
+        Problem::new(format!(
+            "cannot read the folder `{}`",
+            args.out_dir.display()
+        ))
+        .because(error)
     };
-    let labels = listed(out_dir.labels())?;
-    let mut wholes = listed(Whole::all(&out_dir))?;
+    let labels = out_dir.labels().map_err(cannot_list)?;
+    let mut wholes = Whole::all(&out_dir).map_err(cannot_list)?;
     if labels.is_empty() && wholes.is_empty() {
         // The list is empty, whether anybody hears of it or not.
         let _ = writeln!(

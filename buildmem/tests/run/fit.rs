@@ -98,7 +98,7 @@ fn a_range_is_kept_to() {
     assert_eq!(ran.code(), 0, "{}", ran.stderr());
     let found = kept(&project).conclusion.smallest.unwrap();
     // Its headline is below the range: there is nothing to feel in it.
-    assert!(found.limit_bytes <= 64 * MIB, "{found:?}");
+    assert_eq!((found.limit_bytes, found.passes), (64 * MIB, 2));
 
     let ran = fit(
         &project,

@@ -279,7 +279,7 @@ fn runs_that_do_less_than_the_first_are_found_out() {
     let script = r#"test -e cache || "$0" storm 60; touch cache; "$0" hold 10 100"#;
     let series = told(&series(&project, &["-r", "3"], script));
     let finding = &series.findings[0];
-    assert!(finding.why.contains("workload nothing"), "{finding:?}");
+    assert!(finding.why.contains("`workload`: "), "{finding:?}");
     assert!(finding.why.contains("cache"), "{finding:?}");
     assert_eq!(finding.runs[0], "x.1");
 }
