@@ -40,14 +40,18 @@ pub fn run(args: &ListArgs) -> Result<u8, Problem> {
         );
         return Ok(0);
     }
-    let widest = (labels.iter().map(|label| label.len() + INDENT.len()))
+    let whole_of: BTreeMap<String, String> = (wholes.iter())
+        .flat_map(|(label, whole)| whole.runs.iter().map(|run| (run.clone(), label.clone())))
+        .collect();
+    let shown = |label: &String| match whole_of.get(label) {
+        Some(_) => format!("{INDENT}{label}"),
+        None => label.clone(),
+    };
+    let widest = (labels.iter().map(|label| shown(label).len()))
         .chain(wholes.keys().map(String::len))
         .max()
         .unwrap_or_default()
         .max("LABEL".len());
-    let whole_of: BTreeMap<String, String> = (wholes.iter())
-        .flat_map(|(label, whole)| whole.runs.iter().map(|run| (run.clone(), label.clone())))
-        .collect();
     let mut lines = vec![format!(
         "{:widest$}  {:20}  {:>12}  {:>9}  {:20}  COMMAND",
         "LABEL", "STARTED", "PEAK", "DURATION", "VERDICT"
@@ -67,10 +71,7 @@ pub fn run(args: &ListArgs) -> Result<u8, Problem> {
             },
             Err(error) => error.to_string(),
         };
-        let label = match whole {
-            Some(_) => format!("{INDENT}{label}"),
-            None => label.clone(),
-        };
+        let label = shown(label);
         lines.push(visible(&format!("{label:widest$}  {line}")));
     }
     // Those of which no recording is there any more.
