@@ -7,8 +7,8 @@ use std::time::Duration;
 use crate::classes::{ClassRules, Classes};
 use crate::command_line::CommandLine;
 use crate::event::{
-    CgroupComposition, CgroupPressure, CgroupSample, Event, EventKind, ExitStatus, Note,
-    ProfilerCost, VerifyCheck,
+    CgroupComposition, CgroupFaults, CgroupPressure, CgroupSample, Event, EventKind, ExitStatus,
+    Note, ProfilerCost, VerifyCheck,
 };
 use crate::handed_over::HandedOver;
 use crate::history::{AtPeak, Frame, History, HistoryFold};
@@ -884,6 +884,7 @@ impl Attribution {
             swap_peak,
             stalled,
             events,
+            faults,
         }) = self.pressure.take()
         else {
             self.note("pressure", "it was not read");
@@ -893,17 +894,31 @@ impl Attribution {
             ("swap_peak_bytes", swap_peak.reason()),
             ("stalled_some_s", stalled.reason()),
             ("events", events.reason()),
+            ("major_faults", faults.reason()),
         ] {
             if let Some(why) = why {
                 self.note(&format!("pressure.{part}"), why);
             }
         }
+        let faults = match faults.value() {
+            Some(faults) => {
+                if faults.refaults_file.is_none() {
+                    let why = "this kernel does not count them of a cgroup";
+                    self.note("pressure.refaults_file", why);
+                }
+                *faults
+            }
+            None => CgroupFaults::default(),
+        };
         let seconds = |us: u64| Duration::from_micros(us).as_secs_f64();
         Pressure {
             swap_peak_bytes: swap_peak.value().map(|size| size.bytes()),
             stalled_some_s: stalled.value().map(|stalled| seconds(stalled.some_us)),
             stalled_full_s: stalled.value().map(|stalled| seconds(stalled.full_us)),
             events: events.value().cloned(),
+            major_faults: faults.major,
+            refaults_file: faults.refaults_file,
+            refaults_anon: faults.refaults_anon,
         }
     }
 

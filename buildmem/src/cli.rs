@@ -43,6 +43,8 @@ pub enum Command {
     Report(ReportArgs),
     /// Compare two builds, each measured once or several times: what changed, and whether it is more than noise
     Compare(CompareArgs),
+    /// Find the smallest memory limit under which the build passes, and what each limit costs, by building under some
+    Fit(FitArgs),
     /// Tell from a recording how many parallel jobs fit into so much memory, with the lines to paste
     Advise(AdviseArgs),
     /// Show the budgets beside what recorded runs needed, propose new figures, or check them
@@ -68,7 +70,7 @@ pub enum Command {
 }
 
 /// `run`
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct RunArgs {
     /// The build, run by `bash -lc` [default: the config's, else `npm run build`]
@@ -101,6 +103,18 @@ pub struct RunArgs {
     /// Exit with 122 when the build passed but needed more than this; nothing is enforced
     #[arg(long, value_name = "SIZE")]
     pub budget: Option<ByteSize>,
+    /// Measure so many times, as LABEL.1, LABEL.2, …, and tell the median and the spread; ends with the first run that fails
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub runs: Option<u16>,
+    /// So many runs before that do not count
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(..=1000))]
+    pub warmup: Option<u16>,
+    /// Run by `bash -lc` before every run, warm-ups included, as the build's user; it is not measured
+    #[arg(short, long, value_name = "CMD")]
+    pub prepare: Option<String>,
+    /// We are one run of several, of which this tells: no summary and no result line
+    #[arg(long, hide = true, value_name = "WHICH")]
+    pub part_of: Option<String>,
     /// Run the build in a container of this image, with this folder as its working directory
     #[arg(long, value_name = "REF", group = "contained")]
     pub image: Option<String>,
@@ -143,6 +157,35 @@ pub struct RunArgs {
     /// The build
     #[arg(last = true, value_name = "CMD")]
     pub command: Vec<OsString>,
+}
+
+/// `fit`
+#[derive(Clone, Debug, Args)]
+pub struct FitArgs {
+    /// No smaller limit is tried, such as `2GiB`
+    #[arg(long, value_name = "SIZE")]
+    pub from: Option<ByteSize>,
+    /// No larger limit is tried, such as `16GiB`
+    #[arg(long, value_name = "SIZE")]
+    pub to: Option<ByteSize>,
+    /// How near the answer is to come to a limit that is too low [default: 2 %, and no less than 4 MiB]
+    #[arg(long, value_name = "SIZE")]
+    pub resolution: Option<ByteSize>,
+    /// The most builds, that without a limit included
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub max_builds: u16,
+    /// Begin with this recording of the build without a limit, in place of building it
+    #[arg(long, value_name = "LABEL", conflicts_with = "resume")]
+    pub base: Option<String>,
+    /// Go on with the search of this `--label` where it was stopped
+    #[arg(long, requires = "label")]
+    pub resume: bool,
+    /// The form of what is printed in the end
+    #[arg(long, value_enum, default_value_t = AdviceFormat::Text)]
+    pub format: AdviceFormat,
+    /// How each build is run
+    #[command(flatten)]
+    pub run: RunArgs,
 }
 
 /// Which recording, and how it is read.

@@ -240,8 +240,27 @@ pub struct CgroupPressure {
     pub swap_peak: Reading<ByteSize>,
     /// How long they waited: `memory.pressure`.
     pub stalled: Reading<Stalled>,
-    /// How often its limits were met, by the names of `memory.events`.
+    /// How often its limits were met, by the names of `memory.events`. On v1 `max` alone: `memory.failcnt`.
     pub events: Reading<BTreeMap<String, u64>>,
+    /// How often pages had to be read: `memory.stat`.
+    #[serde(default = "not_recorded")]
+    pub faults: Reading<CgroupFaults>,
+}
+
+/// Pages that processes of a cgroup had to wait for, of its memory.stat. Each is absent where the kernel does not count
+/// it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CgroupFaults {
+    /// Page faults that had to read from a file or from swap: `pgmajfault`.
+    pub major: Option<u64>,
+    /// Pages of files that were read again after they had been taken away: `workingset_refault_file`.
+    pub refaults_file: Option<u64>,
+    /// Anonymous pages that came back from swap: `workingset_refault_anon`.
+    pub refaults_anon: Option<u64>,
+}
+
+fn not_recorded<T>() -> Reading<T> {
+    Reading::missing("the recording is of a build-mem that did not read it")
 }
 
 /// Time that was lost to waiting for memory: pages read again, reclaim, swap.

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use buildmem::cli::{Cli, Command};
 use buildmem::commands::{
-    advise, budget, compare, doctor, generate, init, list, report, run, stage,
+    advise, budget, compare, doctor, fit, generate, init, list, report, run, stage,
 };
 use buildmem::exit_code;
 use buildmem::export::visible;
@@ -43,6 +43,7 @@ fn dispatch(cli: &Cli) -> Result<u8, Problem> {
         Some(Command::Run(args)) => run::run(args),
         Some(Command::Report(args)) => report::run(args),
         Some(Command::Compare(args)) => compare::run(args),
+        Some(Command::Fit(args)) => fit::run(args),
         Some(Command::Advise(args)) => advise::run(args),
         Some(Command::Budget(args)) => budget::run(args),
         Some(Command::Stage(args)) => stage::run(args),

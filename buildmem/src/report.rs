@@ -231,8 +231,17 @@ pub struct Pressure {
     pub stalled_some_s: Option<f64>,
     /// Time in which all tasks that were not idle did: `full` of the same.
     pub stalled_full_s: Option<f64>,
-    /// How often its limits were met, by the names of `memory.events`.
+    /// How often its limits were met, by the names of `memory.events`; on cgroup v1 `max` alone, of `memory.failcnt`.
     pub events: Option<BTreeMap<String, u64>>,
+    /// Page faults that had to read from a file or from swap: `pgmajfault` of `memory.stat`.
+    #[serde(default)]
+    pub major_faults: Option<u64>,
+    /// Pages of files that were read again after the kernel had taken them away: `workingset_refault_file` of the same.
+    #[serde(default)]
+    pub refaults_file: Option<u64>,
+    /// Anonymous pages that came back from swap: `workingset_refault_anon` of the same.
+    #[serde(default)]
+    pub refaults_anon: Option<u64>,
 }
 
 /// The sample with the highest cgroup usage; where no cgroup could be read, with the highest sum of PSS.

@@ -52,6 +52,7 @@ pub struct Session {
     interval: Duration,
     started: BootTime,
     started_cpu: Duration,
+    title: String,
     /// Whether what loses its parent becomes our child.
     reaps: bool,
     /// The build's own process, with the moment of its end as the kernel saw it.
@@ -90,6 +91,8 @@ pub struct Parts {
     pub interval: Duration,
     /// When the measurement started.
     pub started: BootTime,
+    /// What the status line begins with.
+    pub title: String,
 }
 
 impl Session {
@@ -103,6 +106,7 @@ impl Session {
             tree,
             interval,
             started,
+            title,
         } = parts;
         // A poller waits for those that it polls.
         let reaps = std::process::id() == 1 && matches!(tracker, Tracker::Ebpf(_));
@@ -115,6 +119,7 @@ impl Session {
             interval,
             started,
             started_cpu: own_cpu_time(),
+            title,
             reaps,
             root: None,
             escaped: BTreeSet::new(),
@@ -422,6 +427,7 @@ impl Session {
     fn status_line(&self) -> String {
         let stages = self.tree.stages();
         let status = Status {
+            title: self.title.clone(),
             stage: self
                 .tree
                 .current_stage()

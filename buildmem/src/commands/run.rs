@@ -17,6 +17,7 @@ use crate::commands::color::palette;
 use crate::commands::contain;
 use crate::commands::project::{self, Project};
 use crate::commands::replay::{replay, replay_with_history};
+use crate::commands::series;
 use crate::event::{EventKind, ExitStatus, Note, VerifyCheck};
 use crate::exit_code;
 use crate::export;
@@ -64,6 +65,9 @@ struct Plan {
 /// Runs the build, and tells what it needed.
 pub fn run(args: &RunArgs) -> Result<u8, Problem> {
     log_to_stderr(args.verbose);
+    if series::is_asked_for(args) {
+        return series::run(args);
+    }
     let environment = privileges::environment_at_start(Path::new(PROC));
     if let (Some(image), None) = (contain::image(args), &args.inside) {
         match contain::run(args, image, &environment)? {}
@@ -95,7 +99,10 @@ pub fn run(args: &RunArgs) -> Result<u8, Problem> {
     // A thread may still wait for an output stream of ours that takes nothing.
     runtime.shutdown_background();
     let (report, code) = measured?;
-    match print_result_line(&report) {
+    if args.part_of.is_some() {
+        return Ok(code);
+    }
+    match print_result_line(&export::json::result_line(&report)) {
         // The build's own failure is what its caller must learn.
         Err(problem) if code != 0 => {
             log::warn!("{problem}");
@@ -124,8 +131,18 @@ fn start_tracker(args: &RunArgs, host: &HostFacts) -> Result<Tracker, Problem> {
     }
 }
 
+/// The label of the run: as given, else the time.
+pub fn label_of(args: &RunArgs) -> String {
+    let now = || {
+        jiff::Timestamp::now()
+            .strftime("%Y%m%dT%H%M%SZ")
+            .to_string()
+    };
+    args.label.clone().unwrap_or_else(now)
+}
+
 /// Shows what build-mem does (`-v`), and what its eBPF programs say (`-vv`).
-fn log_to_stderr(verbose: u8) {
+pub fn log_to_stderr(verbose: u8) {
     let level = match verbose {
         0 => log::LevelFilter::Warn,
         1 => log::LevelFilter::Info,
@@ -148,12 +165,7 @@ impl Plan {
     ) -> Result<Self, Problem> {
         let project = invoker.act_as(|| project::load(args.config.as_deref()))?;
         let command = invoker.act_as(|| project.command(args))?;
-        let label = match &args.label {
-            Some(label) => label.clone(),
-            None => jiff::Timestamp::now()
-                .strftime("%Y%m%dT%H%M%SZ")
-                .to_string(),
-        };
+        let label = label_of(args);
         check_label(&label)?;
         let sudo = SudoCall::find(Path::new(PROC));
         let RestoredEnvironment { variables, note } =
@@ -269,7 +281,9 @@ async fn measure(
     let signals = SignalStream::new()?;
     let ours = OurStdio::of_this_process()?;
     // Messages go to the same terminal, at any time.
-    let no_status = args.quiet || args.json_only || args.verbose > 0;
+    // Who runs us several times says by `--quiet` that there is to be none.
+    let json_only = args.json_only && args.part_of.is_none();
+    let no_status = args.quiet || json_only || args.verbose > 0;
     let terminal = Arc::new(Terminal::new(
         ours.stderr
             .try_clone()
@@ -305,6 +319,7 @@ async fn measure(
         tree: ProcessTree::new(stages),
         interval: Duration::from_millis(args.interval_ms),
         started,
+        title: (args.part_of.clone()).unwrap_or_else(|| "build-mem".to_owned()),
     });
     let spec = BuildSpec {
         command: plan.command.clone(),
@@ -357,7 +372,12 @@ async fn measure(
         let _ = writeln!(io::stdout());
         at_line_start |= terminal.is_same_file(io::stdout().as_fd());
     }
-    if !args.quiet && !args.json_only {
+    if args.part_of.is_some() {
+        if !at_line_start {
+            // What is told of this run begins a line of its own.
+            let _ = writeln!(io::stderr());
+        }
+    } else if !args.quiet && !args.json_only {
         // A stderr that takes nothing must cost neither the result nor the build's exit code.
         let _ = print_summary(args, &plan, &out_dir, &report, at_line_start);
     }
@@ -599,9 +619,9 @@ fn print_summary(
 }
 
 /// The line that scripts look for.
-fn print_result_line(report: &Report) -> Result<(), Problem> {
-    let line = export::json::result_line(report)
-        .map_err(|error| Problem::new("cannot write the result").because(error))?;
+pub fn print_result_line(line: &io::Result<String>) -> Result<(), Problem> {
+    let line =
+        (line.as_ref()).map_err(|error| Problem::new("cannot write the result").because(error))?;
     match writeln!(io::stdout(), "{line}") {
         // Whoever read our output is gone: the result is in its file.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),

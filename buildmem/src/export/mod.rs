@@ -7,6 +7,7 @@ pub mod budget;
 pub mod comparison;
 pub mod csv;
 pub mod doctor;
+pub mod fit;
 pub mod github_benchmark;
 pub mod html;
 pub mod json;
@@ -18,6 +19,7 @@ pub mod perfetto;
 pub mod processes_csv;
 #[cfg(test)]
 pub(crate) mod samples;
+pub mod series;
 pub mod text;
 
 pub use layout::visible;

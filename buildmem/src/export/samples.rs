@@ -200,6 +200,9 @@ pub(crate) fn monorepo() -> Report {
             stalled_some_s: Some(0.0),
             stalled_full_s: Some(0.0),
             events: Some(BTreeMap::new()),
+            major_faults: Some(0),
+            refaults_file: Some(0),
+            refaults_anon: Some(0),
         },
         verify: vec![
             check("exit status", true, "0"),
@@ -474,6 +477,9 @@ pub(super) fn out_of_memory() -> Report {
             stalled_some_s: Some(4.25),
             stalled_full_s: Some(1.5),
             events: Some([("max".to_owned(), 31), ("oom_kill".to_owned(), 1)].into()),
+            major_faults: Some(812),
+            refaults_file: Some(5120),
+            refaults_anon: None,
         },
         oom: Oom {
             kills: Some(1),

@@ -101,6 +101,8 @@ const fn in_color(color: AnsiColor) -> Style {
 /// What the live status line shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
+    /// What is going on, such as `build-mem`.
+    pub title: String,
     /// The stage of highest precedence that has a live process.
     pub stage: Option<String>,
     /// The cgroup's usage now; absent where it cannot be read.
@@ -118,6 +120,7 @@ pub struct Status {
 /// styles, for the same reason.
 pub fn status(status: &Status) -> String {
     let Status {
+        title,
         stage,
         now,
         peak,
@@ -127,8 +130,8 @@ pub fn status(status: &Status) -> String {
     let seconds = elapsed.as_secs();
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     let mut line = match hours {
-        0 => format!("build-mem {minutes}:{seconds:02}"),
-        hours => format!("build-mem {hours}:{minutes:02}:{seconds:02}"),
+        0 => format!("{title} {minutes}:{seconds:02}"),
+        hours => format!("{title} {hours}:{minutes:02}:{seconds:02}"),
     };
     let stage = (stage.as_ref()).map(|stage| cut_end(&visible(stage), NAME_AT_MOST, false));
     let now = now.map(|now| format!("{} now", byte_size(now)));
@@ -1125,6 +1128,9 @@ impl Page {
             stalled_some_s,
             stalled_full_s,
             events: _,
+            major_faults: _,
+            refaults_file: _,
+            refaults_anon: _,
         } = pressure;
         let Palette { warning, .. } = self.palette;
         let part = |seconds: f64| seconds / duration_s.max(f64::MIN_POSITIVE);
@@ -1339,11 +1345,13 @@ const STALLED_WORTH_A_LINE: f64 = 0.01;
 
 /// Notes on fields that the summary does not show, or explains where it shows them. They come with most builds:
 /// among them a warning would be overlooked.
-pub(super) const SAID_OTHERWISE: [&str; 7] = [
+pub(super) const SAID_OTHERWISE: [&str; 9] = [
     "pressure",
     "pressure.swap_peak_bytes",
     "pressure.stalled_some_s",
     "pressure.events",
+    "pressure.major_faults",
+    "pressure.refaults_file",
     "stages[].peak_cgroup_bytes",
     "peak.composition.kernel",
     "peak.composition.unattributed",

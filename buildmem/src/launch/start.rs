@@ -83,6 +83,36 @@ pub struct RunningBuild {
 }
 
 impl RunningBuild {
+    /// A child of ours that has executed its program.
+    pub(super) fn of(child: Child) -> Result<Self, Problem> {
+        let tgid = Tgid(child.id());
+        let pidfd = i32::try_from(child.id())
+            .ok()
+            .and_then(Pid::from_raw)
+            .ok_or(Errno::SRCH)
+            .and_then(|pid| pidfd_open(pid, PidfdFlags::empty()))
+            .map_err(|errno| {
+                Problem::new("cannot wait for the build")
+                    .because(format!("pidfd_open: {errno}"))
+                    .help("build-mem needs Linux 5.10 or newer; a sandbox may have forbidden the call")
+            });
+        match pidfd {
+            Ok(pidfd) => Ok(Self {
+                child,
+                pidfd,
+                tgid,
+                ended: None,
+            }),
+            Err(problem) => {
+                let mut child = child;
+                // A build that nobody waits for must not run on.
+                let _ = child.kill();
+                let _ = child.wait();
+                Err(problem)
+            }
+        }
+    }
+
     /// Its number.
     pub const fn tgid(&self) -> Tgid {
         self.tgid
@@ -222,32 +252,7 @@ pub fn start(spec: BuildSpec) -> Result<RunningBuild, Problem> {
         }
     };
 
-    let tgid = Tgid(child.id());
-    let pidfd = i32::try_from(child.id())
-        .ok()
-        .and_then(Pid::from_raw)
-        .ok_or(Errno::SRCH)
-        .and_then(|pid| pidfd_open(pid, PidfdFlags::empty()))
-        .map_err(|errno| {
-            Problem::new("cannot wait for the build")
-                .because(format!("pidfd_open: {errno}"))
-                .help("build-mem needs Linux 5.10 or newer; a sandbox may have forbidden the call")
-        });
-    match pidfd {
-        Ok(pidfd) => Ok(RunningBuild {
-            child,
-            pidfd,
-            tgid,
-            ended: None,
-        }),
-        Err(problem) => {
-            let mut child = child;
-            // A build that nobody waits for must not run on.
-            let _ = child.kill();
-            let _ = child.wait();
-            Err(problem)
-        }
-    }
+    RunningBuild::of(child)
 }
 
 /// What happens between fork and exec, as the byte that the child reports.
@@ -340,7 +345,7 @@ fn go_first_when_out_of_memory() {
 
 /// A process that was started with SIGCHLD ignored can't learn how its children ended: wait(2).
 /// The build has the default then too.
-fn become_a_parent() -> Result<(), Problem> {
+pub(super) fn become_a_parent() -> Result<(), Problem> {
     let failed = |error: io::Error| Problem::new("cannot reset SIGCHLD").because(error);
     if !is_ignored(Signal::SIGCHLD).map_err(failed)? {
         return Ok(());

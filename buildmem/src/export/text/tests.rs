@@ -219,6 +219,7 @@ fn the_kernel_is_acquitted_of_a_kill_that_it_did_not_do() {
 #[test]
 fn the_status_line_fits_a_terminal() {
     let mut now = Status {
+        title: "build-mem".to_owned(),
         stage: Some("next-build".to_owned()),
         now: Some(ByteSize::from_mib(1240)),
         peak: Some(ByteSize::from_mib(1516)),
@@ -237,6 +238,7 @@ fn the_status_line_fits_a_terminal() {
         @r"build-mem 5:00:00 | \u{1b}[2J a stage with … | 1.21 GiB now | 1.48 GiB peak"
     );
     let nothing = Status {
+        title: "build-mem".to_owned(),
         stage: None,
         now: None,
         peak: None,

@@ -13,7 +13,7 @@ use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::event::{CgroupPressure, CgroupSample};
+use crate::event::{CgroupFaults, CgroupPressure, CgroupSample};
 use crate::ids::Tgid;
 use crate::launch::privileges::with_held_back;
 use crate::problem::Problem;
@@ -479,13 +479,15 @@ impl Leaf {
             return CgroupPressure {
                 swap_peak: Reading::missing("cgroup v1 keeps none of swap alone"),
                 stalled: Reading::missing("cgroup v1 does not tell it of a cgroup"),
-                events: Reading::missing("cgroup v1 does not count them"),
+                events: self.read(v1::FAILURES, v1::events),
+                faults: self.read(v1::STAT, v1::faults),
             };
         }
         CgroupPressure {
             swap_peak: self.read(v2::SWAP_PEAK, bytes),
             stalled: self.read(v2::PRESSURE, v2::stalled),
             events: self.read(v2::EVENTS, |text| Some(v2::events(text))),
+            faults: self.read(v2::STAT, v2::faults),
         }
     }
 
@@ -610,6 +612,17 @@ fn since(now: &CgroupPressure, before: &CgroupPressure) -> CgroupPressure {
             *count = count.saturating_sub(before.get(name).copied().unwrap_or(0));
         }
     }
+    let mut faults = now.faults.clone();
+    if let (Reading::Known { value, .. }, Some(before)) = (&mut faults, before.faults.value()) {
+        let less = |now: Option<u64>, before: Option<u64>| {
+            now.map(|now| now.saturating_sub(before.unwrap_or(0)))
+        };
+        *value = CgroupFaults {
+            major: less(value.major, before.major),
+            refaults_file: less(value.refaults_file, before.refaults_file),
+            refaults_anon: less(value.refaults_anon, before.refaults_anon),
+        };
+    }
     CgroupPressure {
         swap_peak: match (now.swap_peak.value(), before.swap_peak.value()) {
             (Some(now), Some(before)) if now <= before && *now > ByteSize::ZERO => {
@@ -619,6 +632,7 @@ fn since(now: &CgroupPressure, before: &CgroupPressure) -> CgroupPressure {
         },
         stalled,
         events,
+        faults,
     }
 }
 

@@ -1,9 +1,11 @@
 //! The memory controller's files of cgroup v1 (Documentation/admin-guide/cgroup-v1/memory.rst).
 
-use crate::event::CgroupComposition;
+use std::collections::BTreeMap;
+
+use crate::event::{CgroupComposition, CgroupFaults};
 use crate::units::ByteSize;
 
-use super::{bytes, flat_keyed, keyed_value};
+use super::{bytes, flat_keyed, keyed_value, number};
 
 pub(super) const USAGE: &str = "memory.usage_in_bytes";
 pub(super) const STAT: &str = "memory.stat";
@@ -12,6 +14,7 @@ pub(super) const SWAP_LIMIT: &str = "memory.memsw.limit_in_bytes";
 pub(super) const LIMIT: &str = "memory.limit_in_bytes";
 pub(super) const KERNEL: &str = "memory.kmem.usage_in_bytes";
 pub(super) const OOM: &str = "memory.oom_control";
+pub(super) const FAILURES: &str = "memory.failcnt";
 pub(super) const USE_HIERARCHY: &str = "memory.use_hierarchy";
 
 /// Limits from here on are none: without one the file shows the largest number of pages that the counter holds,
@@ -60,6 +63,21 @@ pub(super) fn hierarchical_limit(stat: &[u8]) -> Option<ByteSize> {
 /// Out-of-memory kills of this cgroup alone, of memory.oom_control: v1 does not count those below it.
 pub(super) fn oom_kills(text: &[u8]) -> Option<u64> {
     keyed_value(text, "oom_kill")
+}
+
+/// How often usage would have passed the limit, of memory.failcnt: what `max` of memory.events is on v2.
+pub(super) fn events(failures: &[u8]) -> Option<BTreeMap<String, u64>> {
+    Some(BTreeMap::from([("max".to_owned(), number(failures)?)]))
+}
+
+/// How often pages had to be read, of memory.stat, in the cgroup and those below it. Few kernels count refaults here.
+pub(super) fn faults(stat: &[u8]) -> Option<CgroupFaults> {
+    let value = |key| keyed_value(stat, key);
+    Some(CgroupFaults {
+        major: Some(value("total_pgmajfault")?),
+        refaults_file: value("total_workingset_refault_file"),
+        refaults_anon: value("total_workingset_refault_anon"),
+    })
 }
 
 #[cfg(test)]
@@ -122,9 +140,24 @@ mod tests {
         assert_eq!(oom_kills(b"oom_kill_disable 0\nunder_oom 0\n"), None);
     }
 
+    #[test]
+    fn limits_that_were_met_are_counted_as_on_v2() {
+        assert_eq!(
+            events(b"17\n"),
+            Some(BTreeMap::from([("max".to_owned(), 17)]))
+        );
+        assert_eq!(events(b"many\n"), None);
+        let stat = b"pgmajfault 1\ntotal_pgmajfault 6\ntotal_workingset_refault_file 2\n";
+        let faults = faults(stat).unwrap();
+        assert_eq!((faults.major, faults.refaults_file), (Some(6), Some(2)));
+        assert_eq!(faults.refaults_anon, None);
+    }
+
     proptest! {
         #[test]
         fn any_text_is_read_without_panic(text in proptest::collection::vec(any::<u8>(), 0..200)) {
+            events(&text);
+            faults(&text);
             composition(&text, None);
             limit(&text);
             hierarchical_limit(&text);

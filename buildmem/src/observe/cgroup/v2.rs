@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::event::{CgroupComposition, Stalled};
+use crate::event::{CgroupComposition, CgroupFaults, Stalled};
 use crate::units::ByteSize;
 
 use super::{bytes, flat_keyed, keyed_value};
@@ -74,6 +74,16 @@ pub(super) fn events(text: &[u8]) -> BTreeMap<String, u64> {
     flat_keyed(text)
         .map(|(key, count)| (String::from_utf8_lossy(key).into_owned(), count))
         .collect()
+}
+
+/// How often pages had to be read, of memory.stat. Before Linux 5.9 refaults are not told apart: those of files they were.
+pub(super) fn faults(stat: &[u8]) -> Option<CgroupFaults> {
+    let value = |key| keyed_value(stat, key);
+    Some(CgroupFaults {
+        major: Some(value("pgmajfault")?),
+        refaults_file: value("workingset_refault_file").or_else(|| value("workingset_refault")),
+        refaults_anon: value("workingset_refault_anon"),
+    })
 }
 
 /// The sums of memory.pressure: `some avg10=0.00 avg60=0.00 avg300=0.00 total=0`, and so for `full` (psi.rst).
@@ -171,6 +181,21 @@ mod tests {
         assert_eq!(stalled(text), Some(expected));
         assert_eq!(stalled(b"some avg10=0.00 total=1\n"), None);
         assert_eq!(stalled(b""), None);
+    }
+
+    #[test]
+    fn pages_that_were_read_again_are_told_by_kind_where_the_kernel_does() {
+        let told = |text: &str| {
+            let faults = faults(text.as_bytes())?;
+            Some((faults.major?, faults.refaults_file, faults.refaults_anon))
+        };
+        let new =
+            "workingset_refault_anon 3\nworkingset_refault_file 40\npgfault 9\npgmajfault 5\n";
+        assert_eq!(told(new), Some((5, Some(40), Some(3))));
+        let old = "workingset_refault 7\npgmajfault 5\n";
+        assert_eq!(told(old), Some((5, Some(7), None)));
+        assert_eq!(told("pgmajfault 5\n"), Some((5, None, None)));
+        assert_eq!(told("workingset_refault 7\n"), None);
     }
 
     #[test]
@@ -321,6 +346,7 @@ mod tests {
             oom_kills(&text);
             stalled(&text);
             events(&text);
+            faults(&text);
         }
     }
 }
