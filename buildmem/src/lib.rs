@@ -22,6 +22,7 @@ pub mod handed_over;
 pub mod ids;
 pub mod jobs;
 pub mod launch;
+pub mod live;
 pub mod observe;
 pub mod out_dir;
 pub mod problem;

@@ -24,6 +24,7 @@ const LAYERS: [&[&str]; 7] = [
         "growth",
         "handed_over",
         "jobs",
+        "live",
         "report",
         "sampling",
         "stage_peaks",

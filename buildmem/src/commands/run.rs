@@ -11,7 +11,8 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::cli::{RunArgs, TrackerArg};
-use crate::command_line::Arg;
+use crate::classes::ClassRules;
+use crate::command_line::{Arg, CommandLine};
 use crate::commands::color::palette;
 use crate::commands::contain;
 use crate::commands::project::{self, Project};
@@ -19,6 +20,7 @@ use crate::commands::replay::replay;
 use crate::event::{EventKind, ExitStatus, Note, VerifyCheck};
 use crate::exit_code;
 use crate::export;
+use crate::export::live::Titles;
 use crate::launch::clear;
 use crate::launch::credentials::{Invoker, RestoredEnvironment, SudoCall};
 use crate::launch::elevate;
@@ -27,7 +29,9 @@ use crate::launch::privileges;
 use crate::launch::signals::SignalStream;
 use crate::launch::start::{BuildCommand, BuildSpec, find_program, start};
 use crate::launch::terminal::{StatusLine, Terminal};
+use crate::launch::tui::{self, Tui};
 use crate::launch::verify::verify;
+use crate::live::Live;
 use crate::observe::bpf::{CgroupLeaf, TrackerConfig};
 use crate::observe::cgroup::{Hierarchy, Leaf, SwapLimit};
 use crate::observe::host::{self, HostFacts, boot_time_now};
@@ -43,7 +47,7 @@ use crate::session::{Parts, Session};
 use crate::stages::Stages;
 use crate::timeline::TimelineTable;
 use crate::tree::ProcessTree;
-use crate::units::ByteSize;
+use crate::units::{BootTime, ByteSize};
 
 /// Where processes are shown.
 const PROC: &str = "/proc";
@@ -62,6 +66,9 @@ struct Plan {
 /// Runs the build, and tells what it needed.
 pub fn run(args: &RunArgs) -> Result<u8, Problem> {
     log_to_stderr(args.verbose);
+    if args.tui {
+        tui::check(std::env::var_os("TERM").as_deref())?;
+    }
     let environment = privileges::environment_at_start(Path::new(PROC));
     if let (Some(image), None) = (contain::image(args), &args.inside) {
         match contain::run(args, image, &environment)? {}
@@ -132,6 +139,7 @@ fn log_to_stderr(verbose: u8) {
         .filter_module("buildmem", level)
         .filter_module("buildmem_ebpf", level)
         .format_timestamp(None)
+        .target(env_logger::Target::Pipe(Box::new(tui::Messages)))
         .init();
 }
 
@@ -196,6 +204,25 @@ impl Plan {
         }
     }
 
+    /// What stands above the screen of `--tui`.
+    fn titles(&self) -> Titles {
+        let words = self.command.argv().into_iter();
+        let words = words.map(std::os::unix::ffi::OsStringExt::into_vec);
+        Titles {
+            label: self.label.as_str().into(),
+            command: CommandLine::from_args(words).display().into(),
+        }
+    }
+
+    /// What the screen shows, from the start on.
+    fn live(&self, started: BootTime) -> Result<Live, Problem> {
+        let config = &self.project.config;
+        let classes = ClassRules::new(&config.classes)
+            .map_err(|error| Problem::new(error.to_string()))?;
+        let stages = config.stages.iter().map(|rule| rule.name.as_str());
+        Ok(Live::new(started, stages, classes))
+    }
+
     fn note(&mut self, what: &str, why: impl Into<String>) {
         self.notes.push(Note {
             what: what.to_owned(),
@@ -258,7 +285,7 @@ async fn measure(
     let signals = SignalStream::new()?;
     let ours = OurStdio::of_this_process()?;
     // Messages go to the same terminal, at any time.
-    let no_status = args.quiet || args.json_only || args.verbose > 0;
+    let no_status = args.quiet || args.json_only || args.tui || args.verbose > 0;
     let terminal = Arc::new(Terminal::new(
         ours.stderr
             .try_clone()
@@ -271,10 +298,15 @@ async fn measure(
             StatusLine::Auto
         },
     ));
-    let forward = if args.json_only {
-        Forward::LogOnly
+    let screen = if args.tui {
+        Some(Tui::enter(plan.titles(), palette(args.color, true))?)
     } else {
-        Forward::Passthrough
+        None
+    };
+    let forward = match &screen {
+        Some(tui) => Forward::Screen(tui.pane()),
+        None if args.json_only => Forward::LogOnly,
+        None => Forward::Passthrough,
     };
     let (output, stdio) = Output::open(forward, ours, &terminal, log, &plan.invoker.credentials)?;
     let proc = ProcReader::new(Path::new(PROC))
@@ -286,6 +318,7 @@ async fn measure(
         None => None,
     };
     let started = header.started;
+    let live = screen.is_some().then(|| plan.live(started)).transpose()?;
     let mut session = Session::new(Parts {
         tracker,
         leaf,
@@ -295,6 +328,9 @@ async fn measure(
         interval: Duration::from_millis(args.interval_ms),
         started,
     });
+    if let (Some(tui), Some(live)) = (screen, live) {
+        session.show_on(tui, live, args.budget);
+    }
     let spec = BuildSpec {
         command: plan.command.clone(),
         cwd: None,
@@ -337,8 +373,13 @@ async fn measure(
     session.record_now(EventKind::Verified {
         checks: check_artifacts(&plan, status),
     });
+    let screen = session.take_screen();
     let events = session.finish();
     let report = write_files(&plan, &out_dir, recording, events)?;
+    if let Some(tui) = screen {
+        // The screen's end takes the build's output with it.
+        show_output_of_failure(&tui.leave(), status, &out_dir.path_of(RunFile::Log, &plan.label));
+    }
     // From here on a signal costs nothing but the summary and the result line.
     drop(signals);
     if stdout_line_is_open.load(Ordering::Relaxed) {
@@ -352,6 +393,20 @@ async fn measure(
     }
     let code = exit_code::of_report(&report, args.strict);
     Ok((report, code))
+}
+
+/// What a build that failed wrote last, for whoever has seen it on the screen of `--tui` only.
+fn show_output_of_failure(lines: &[String], status: ExitStatus, log: &Path) {
+    if status.is_success() || lines.is_empty() {
+        return;
+    }
+    // As the summary: a stderr that takes nothing costs nothing else.
+    let _ = write!(
+        io::stderr(),
+        "{}\n\nThe build failed: this is the end of its output, and `{}` has all of it.\n",
+        lines.join("\n"),
+        log.display()
+    );
 }
 
 /// Computes the report from the recording, and writes the files.

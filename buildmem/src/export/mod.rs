@@ -6,6 +6,7 @@ pub mod csv;
 pub mod doctor;
 pub mod json;
 mod layout;
+pub mod live;
 #[cfg(test)]
 mod samples;
 pub mod text;
