@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crate::cli::{RunArgs, TrackerArg};
 use crate::classes::ClassRules;
+use crate::cli::{RunArgs, TrackerArg};
 use crate::command_line::{Arg, CommandLine};
 use crate::commands::color::palette;
 use crate::commands::contain;
@@ -217,8 +217,8 @@ impl Plan {
     /// What the screen shows, from the start on.
     fn live(&self, started: BootTime) -> Result<Live, Problem> {
         let config = &self.project.config;
-        let classes = ClassRules::new(&config.classes)
-            .map_err(|error| Problem::new(error.to_string()))?;
+        let classes =
+            ClassRules::new(&config.classes).map_err(|error| Problem::new(error.to_string()))?;
         let stages = config.stages.iter().map(|rule| rule.name.as_str());
         Ok(Live::new(started, stages, classes))
     }
@@ -378,7 +378,11 @@ async fn measure(
     let report = write_files(&plan, &out_dir, recording, events)?;
     if let Some(tui) = screen {
         // The screen's end takes the build's output with it.
-        show_output_of_failure(&tui.leave(), status, &out_dir.path_of(RunFile::Log, &plan.label));
+        show_output_of_failure(
+            &tui.leave(),
+            status,
+            &out_dir.path_of(RunFile::Log, &plan.label),
+        );
     }
     // From here on a signal costs nothing but the summary and the result line.
     drop(signals);

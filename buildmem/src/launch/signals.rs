@@ -43,8 +43,7 @@ impl ForwardedSignal {
             .find(|signal| u32::try_from(*signal as i32) == Ok(info.ssi_signo))?;
         Some(Self {
             signal,
-            from_terminal: info.ssi_code == libc::SI_KERNEL
-                || info.ssi_pid == std::process::id(),
+            from_terminal: info.ssi_code == libc::SI_KERNEL || info.ssi_pid == std::process::id(),
         })
     }
 

@@ -110,12 +110,15 @@ impl Terminal {
         let mut screen = self.lock();
         let erase: &[u8] = if screen.drawn { ERASE } else { b"" };
         let at_line_start = last == b'\n';
-        let line =
-            if self.can_draw && at_line_start && !screen.text.is_empty() && in_foreground(self.out.as_fd()) {
-                self.line(&screen.text)
-            } else {
-                String::new()
-            };
+        let line = if self.can_draw
+            && at_line_start
+            && !screen.text.is_empty()
+            && in_foreground(self.out.as_fd())
+        {
+            self.line(&screen.text)
+        } else {
+            String::new()
+        };
         // One call, so that the line doesn't flicker.
         let written = write_all(self.out.as_fd(), &[erase, bytes, line.as_bytes()]);
         screen.drawn = written.is_ok() && !line.is_empty();

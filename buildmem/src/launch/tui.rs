@@ -533,9 +533,7 @@ impl Write for Messages {
 /// The screen's size as the terminal tells it; that of the oldest where it does not.
 fn screen_of(terminal: BorrowedFd<'_>) -> Rect {
     match tcgetwinsize(terminal) {
-        Ok(size) if size.ws_col > 0 && size.ws_row > 0 => {
-            Rect::new(0, 0, size.ws_col, size.ws_row)
-        }
+        Ok(size) if size.ws_col > 0 && size.ws_row > 0 => Rect::new(0, 0, size.ws_col, size.ws_row),
         Ok(_) | Err(_) => Rect::new(0, 0, 80, 24),
     }
 }

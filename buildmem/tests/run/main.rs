@@ -26,5 +26,6 @@ mod processes;
 mod projects;
 mod signals;
 mod stages;
+mod tui;
 mod users;
 mod wrong_input;

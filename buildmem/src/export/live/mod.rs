@@ -283,7 +283,10 @@ fn footer(canvas: &mut Canvas<'_>, area: Rect, view: &LiveView, choices: &Choice
 
 /// What the keys do and what is shown.
 const HELP: [(&str, &str); 14] = [
-    ("q, Ctrl-C", "interrupt the build, as Ctrl-C does without this screen;"),
+    (
+        "q, Ctrl-C",
+        "interrupt the build, as Ctrl-C does without this screen;",
+    ),
     ("", "the screen ends with the build"),
     ("Ctrl-\\", "quit it; Ctrl-Z stops it until `fg`"),
     ("← → p", "the processes' order: pid, PSS, RSS, age"),
@@ -293,8 +296,14 @@ const HELP: [(&str, &str); 14] = [
     ("? Esc", "this help, and back"),
     ("", ""),
     ("colours", "PSS of the processes by stage, stacked"),
-    ("grey above", "what the cgroup holds besides: page cache, kernel memory"),
-    ("peak", "of the cgroup, as the kernel keeps it; the time is of a sample"),
+    (
+        "grey above",
+        "what the cgroup holds besides: page cache, kernel memory",
+    ),
+    (
+        "peak",
+        "of the cgroup, as the kernel keeps it; the time is of a sample",
+    ),
     ("put off", "samples that would have cost too much"),
     ("output", "the log of the run has all of it"),
 ];

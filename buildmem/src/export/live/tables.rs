@@ -146,7 +146,10 @@ fn draw_groups(canvas: &mut Canvas<'_>, area: Rect, view: &LiveView) {
         0 => (styles.title, title(view.grouping).into()),
         index => {
             let of = |(at, _): &&(usize, Column)| *at == index;
-            let title = columns.iter().find(of).map_or("", |(_, column)| column.title);
+            let title = columns
+                .iter()
+                .find(of)
+                .map_or("", |(_, column)| column.title);
             (styles.faint, title.into())
         }
     });
@@ -244,7 +247,10 @@ fn draw_processes(canvas: &mut Canvas<'_>, area: Rect, view: &LiveView, choices:
     };
     let rest = line(canvas, head, &columns, |index| {
         let of = |(at, _): &&(usize, Column)| *at == index;
-        let title = columns.iter().find(of).map_or("", |(_, column)| column.title);
+        let title = columns
+            .iter()
+            .find(of)
+            .map_or("", |(_, column)| column.title);
         if index == sorted {
             (styles.title, format!("{title} ▾").into())
         } else {
