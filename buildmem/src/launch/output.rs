@@ -755,6 +755,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn on_the_screen_the_build_has_a_terminal_of_the_panes_size_and_no_stdin() {
+        let (seen_out, out) = pipe();
+        let (_seen_err, err) = pipe();
+        let pane = Arc::new(Pane::with_size(size(7, 60)));
+        let World { output, stdio, log } = open(Forward::Screen(Arc::clone(&pane)), out, err);
+        assert!(stdio.stdin.is_some());
+        run(
+            "test -t 1 && test -t 2 && stty size <&1; printf '\\033[31mred\\n' >&2",
+            stdio,
+        );
+        assert_eq!(output.drain_after_exit().await, []);
+        // Nothing goes to our own streams, the log has it as it was written, and the pane as it looks.
+        assert_eq!(read_all(seen_out), "");
+        assert_eq!(text_of(log), "7 60\n\x1b[31mred\n");
+        assert_eq!(pane.text(), "7 60\nred");
+    }
+
+    #[tokio::test]
     async fn a_stream_that_was_left_non_blocking_loses_nothing() {
         let (seen_out, out) = pipe();
         let (_seen_err, err) = pipe();
@@ -817,11 +835,7 @@ mod tests {
 
     /// An emulator's end, and the terminal that we have for stdout; in raw mode, so that bytes compare.
     fn open_pty_of_size(rows: u16, columns: u16) -> (File, OwnedFd) {
-        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
-        let like = openpt(flags).unwrap();
-        unlockpt(&like).unwrap();
-        tcsetwinsize(&like, size(rows, columns)).unwrap();
-        let (master, slave) = open_pty(like.as_fd()).unwrap();
+        let (master, slave) = open_pty(size(rows, columns)).unwrap();
         (master.into(), slave)
     }
 

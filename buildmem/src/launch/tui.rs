@@ -223,7 +223,10 @@ impl Drop for Tui {
 
 impl Pane {
     fn new(areas: Areas) -> Self {
-        let (rows, columns) = size_of(areas.output);
+        Self::of(size_of(areas.output))
+    }
+
+    fn of((rows, columns): (NonZeroU16, NonZeroU16)) -> Self {
         Self {
             inner: Mutex::new(Inside {
                 parser: Parser::new(rows, columns, SCROLLBACK),
@@ -231,6 +234,17 @@ impl Pane {
             }),
             changed: AtomicBool::new(true),
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn with_size(size: Winsize) -> Self {
+        Self::of(size_of(Rect::new(0, 0, size.ws_col, size.ws_row)))
+    }
+
+    /// What can be read on it.
+    #[cfg(test)]
+    pub(super) fn text(&self) -> String {
+        lock(&self.inner).parser.screen().contents()
     }
 
     /// Its size, for the build's pseudo-terminal.

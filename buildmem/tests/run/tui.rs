@@ -54,7 +54,7 @@ fn winsize(rows: u16, columns: u16) -> Winsize {
 }
 
 impl OnTerminal {
-    fn start(project: &Project, script: &str) -> Self {
+    fn start(project: &Project, option: &str, script: &str) -> Self {
         let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
         let master = openpt(flags).unwrap();
         grantpt(&master).unwrap();
@@ -64,7 +64,7 @@ impl OnTerminal {
         let stream = || Stdio::from(slave.try_clone().unwrap());
         let child = Command::new("setsid")
             .args(["--ctty", "--wait", BUILD_MEM])
-            .args(["run", "--tui", "--label", "x", "--", "sh", "-c", script])
+            .args(["run", option, "--label", "x", "--", "sh", "-c", script])
             .arg(workload())
             .current_dir(project.dir())
             .env("TERM", "xterm-256color")
@@ -190,7 +190,7 @@ fn the_screen_shows_the_build_and_its_output_and_ends_with_it() {
         "$0" hold 60 2500 & wait $!
         while kill -0 $! 2>/dev/null; do wait $!; done
         printf 'no newline at the end'"#;
-    let mut on = OnTerminal::start(&project, script);
+    let mut on = OnTerminal::start(&project, "--tui", script);
     on.wait_for(&["first", "red line", "on a terminal", "13 120"]);
     assert!(on.is_alternate());
     on.wait_for(&[
@@ -242,7 +242,7 @@ fn a_key_interrupts_the_build_once_as_ctrl_c_does_and_the_screen_is_left() {
         let project = Project::new();
         let build =
             r"trap 'echo interrupted >> count' INT; echo ready; sleep 20; sleep 0.3; exit 130";
-        let mut on = OnTerminal::start(&project, build);
+        let mut on = OnTerminal::start(&project, "--tui", build);
         on.wait_for(&["ready", "sleep 20"]);
         on.press(key);
         let (status, shown) = on.end();
@@ -261,7 +261,7 @@ fn a_key_interrupts_the_build_once_as_ctrl_c_does_and_the_screen_is_left() {
 fn the_screen_is_left_when_build_mem_is_told_to_end_and_when_the_build_is_killed() {
     let project = Project::new();
     let build = "echo $$ > started; echo ready; exec sleep 20";
-    let on = OnTerminal::start(&project, build);
+    let on = OnTerminal::start(&project, "--tui", build);
     on.wait_for(&["ready", "sleep 20"]);
     kill(nix_pid(on.build_mem()), Signal::SIGTERM).unwrap();
     let (status, shown) = on.end();
@@ -269,7 +269,7 @@ fn the_screen_is_left_when_build_mem_is_told_to_end_and_when_the_build_is_killed
     assert_eq!(report_of(&project).verdict, Verdict::Interrupted);
 
     let project = Project::new();
-    let on = OnTerminal::start(&project, build);
+    let on = OnTerminal::start(&project, "--tui", build);
     on.wait_for(&["ready", "sleep 20"]);
     let build: u32 = project.read("started").trim().parse().unwrap();
     kill(nix_pid(build), Signal::SIGKILL).unwrap();
@@ -277,6 +277,24 @@ fn the_screen_is_left_when_build_mem_is_told_to_end_and_when_the_build_is_killed
     assert_eq!(status.code(), Some(137), "{shown}");
     assert_eq!(report_of(&project).verdict, Verdict::BuildKilled);
     assert!(shown.contains("The build failed"), "{shown}");
+}
+
+#[test]
+#[ignore = "needs root and eBPF: cargo xtask test"]
+fn without_the_screen_the_build_has_a_terminal_too_and_keeps_its_colours_and_progress() {
+    let project = Project::new();
+    let script = r"test -t 1 && test -t 2 && stty size <&1
+        printf '\033[32mgreen\033[0m\n'
+        printf 'half' >&2; sleep 0.5; printf '\r\033[Kwhole\n' >&2; sleep 1.5";
+    let on = OnTerminal::start(&project, "--skip-clear", script);
+    on.wait_for(&["40 120", "green", "half"]);
+    on.wait_for(&["whole\nbuild-mem 0:0"]);
+    assert!(!on.is_alternate());
+    let (status, shown) = on.end();
+    assert_eq!(status.code(), Some(0), "{shown}");
+    assert!(!shown.contains("half"), "{shown}");
+    let log = project.read(".build-mem/build-x.log");
+    assert_eq!(log, "40 120\n\x1b[32mgreen\x1b[0m\nhalf\r\x1b[Kwhole\n");
 }
 
 #[test]

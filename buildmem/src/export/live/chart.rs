@@ -122,17 +122,17 @@ impl Scale {
     }
 }
 
-/// One, one and a half, two, three, four, six, eight, … MiB: two figures are enough to read the chart by.
+/// A power of two, or that and one, two or three quarters of it: the chart is read by it and by its half.
 fn round_up(size: ByteSize) -> ByteSize {
-    let mut top = ByteSize::from_mib(16);
-    while top < size {
-        let half_more = top + ByteSize::from_bytes(top.bytes() / 2);
-        if half_more >= size {
-            return half_more;
+    let mut octave = ByteSize::from_mib(8);
+    loop {
+        let quarter = octave.bytes() / 4;
+        let tops = (5..=8).map(|quarters| ByteSize::from_bytes(quarter.saturating_mul(quarters)));
+        if let Some(top) = tops.into_iter().find(|top| *top >= size) {
+            return top;
         }
-        top += top;
+        octave += octave;
     }
-    top
 }
 
 /// How much time the axis has place for.
@@ -281,11 +281,12 @@ mod tests {
     #[test]
     fn the_scale_ends_at_a_figure_that_is_easily_read() {
         let rounded = |mib| round_up(ByteSize::from_mib(mib)).to_string();
-        assert_eq!(rounded(0), "16.00 MiB");
-        assert_eq!(rounded(17), "24.00 MiB");
+        assert_eq!(rounded(0), "10.00 MiB");
+        assert_eq!(rounded(17), "20.00 MiB");
         assert_eq!(rounded(700), "768.00 MiB");
-        assert_eq!(rounded(1025), "1.50 GiB");
+        assert_eq!(rounded(1025), "1.25 GiB");
         assert_eq!(rounded(1536), "1.50 GiB");
+        assert!(round_up(ByteSize::from_bytes(u64::MAX)) >= ByteSize::from_bytes(1 << 63));
     }
 
     #[test]

@@ -133,7 +133,7 @@ fn draw_groups(canvas: &mut Canvas<'_>, area: Rect, view: &LiveView) {
     });
     let columns = fitting(
         [
-            Column::text("", names.max().unwrap_or(12) + 2, 0),
+            Column::text("", names.max().unwrap_or(12) + 4, 0),
             Column::text("state", 7, 3),
             Column::figure("processes", 9, 4),
             Column::figure("wall", TIME, 2),
@@ -142,8 +142,13 @@ fn draw_groups(canvas: &mut Canvas<'_>, area: Rect, view: &LiveView) {
         ],
         area.width,
     );
+    let title = title(view.grouping);
+    let title = match (shown.len(), view.groups.len()) {
+        (shown, all) if shown < all => format!("{title} {shown} of {all}"),
+        _ => title.to_owned(),
+    };
     line(canvas, head, &columns, |index| match index {
-        0 => (styles.title, title(view.grouping).into()),
+        0 => (styles.title, title.clone().into()),
         index => {
             let of = |(at, _): &&(usize, Column)| *at == index;
             let title = columns
