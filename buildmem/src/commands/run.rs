@@ -407,7 +407,7 @@ fn show_output_of_failure(lines: &[String], status: ExitStatus, log: &Path) {
     // As the summary: a stderr that takes nothing costs nothing else.
     let _ = write!(
         io::stderr(),
-        "{}\n\nThe build failed: this is the end of its output, and `{}` has all of it.\n",
+        "{}\n\nThis was the end of the build's output: `{}` has all of it.\n",
         lines.join("\n"),
         log.display()
     );

@@ -238,7 +238,12 @@ impl Pane {
 
     #[cfg(test)]
     pub(super) fn with_size(size: Winsize) -> Self {
-        Self::of(size_of(Rect::new(0, 0, size.ws_col, size.ws_row)))
+        Self::of(size_of(Rect::new(
+            0,
+            0,
+            size.ws_col.min(LARGEST.0),
+            size.ws_row.min(LARGEST.1),
+        )))
     }
 
     /// What can be read on it.
@@ -374,7 +379,9 @@ impl Painter {
     fn wait(&mut self, time: Duration) -> io::Result<Vec<Key>> {
         let timeout = Timespec::try_from(time).ok();
         let wake = PollFd::new(&self.shared.wake, PollFlags::IN);
-        let Some(keys) = &self.keys else {
+        // In the background they are the shell's.
+        let keys = self.keys.as_ref();
+        let Some(keys) = keys.filter(|keys| in_foreground(keys.as_fd())) else {
             poll(&mut [wake], timeout.as_ref())?;
             return Ok(Vec::new());
         };
@@ -543,6 +550,9 @@ impl Write for Messages {
         io::stderr().flush()
     }
 }
+
+/// No screen is larger, whatever a terminal says: each cell takes room.
+const LARGEST: (u16, u16) = (1000, 500);
 
 /// The screen's size as the terminal tells it; that of the oldest where it does not.
 fn screen_of(terminal: BorrowedFd<'_>) -> Rect {
