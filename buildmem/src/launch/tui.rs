@@ -50,6 +50,9 @@ const SIGNAL_ARRIVES: Duration = Duration::from_millis(100);
 /// Lines of the build's output that can be scrolled back to.
 const SCROLLBACK: usize = 500;
 
+/// Of the output between two frames, so much is looked at: as much as can be scrolled back to, at some 130 bytes a line.
+const LOOKED_AT: usize = 64 * 1024;
+
 /// What the drawing thread needs: the cells of a large screen are on the heap.
 const STACK: usize = 512 * 1024;
 
@@ -105,11 +108,19 @@ struct State {
     order: SortOrder,
 }
 
-/// The terminal that the build has.
+/// The terminal that the build has. What is written there is only kept until the next frame, so that however much it is, it
+/// holds up the build no more than a pipe, and costs little.
 pub struct Pane {
     inner: Mutex<Inside>,
-    /// Something was written since it was last drawn.
-    changed: AtomicBool,
+    pending: Mutex<Pending>,
+}
+
+/// The end of what was written since the last frame.
+#[derive(Default)]
+struct Pending {
+    bytes: Vec<u8>,
+    /// Something before it was left out.
+    is_cut: bool,
 }
 
 struct Inside {
@@ -198,6 +209,7 @@ impl Tui {
     /// Gives the terminal back. Returns the last lines of the build's output.
     pub fn leave(mut self) -> Vec<String> {
         self.end();
+        self.pane.take_in();
         last_lines(lock(&self.pane.inner).parser.screen(), self.colored)
     }
 
@@ -232,7 +244,7 @@ impl Pane {
                 parser: Parser::new(rows, columns, SCROLLBACK),
                 master: None,
             }),
-            changed: AtomicBool::new(true),
+            pending: Mutex::default(),
         }
     }
 
@@ -249,6 +261,7 @@ impl Pane {
     /// What can be read on it.
     #[cfg(test)]
     pub(super) fn text(&self) -> String {
+        self.take_in();
         lock(&self.inner).parser.screen().contents()
     }
 
@@ -262,10 +275,20 @@ impl Pane {
         lock(&self.inner).master = Some(master);
     }
 
-    /// Takes in what the build wrote. Its pseudo-terminal passes on line feeds as they are, for the one behind it to go to
-    /// the start of the line.
+    /// Takes in what the build wrote.
     pub fn write(&self, bytes: &[u8]) {
+        lock(&self.pending).add(bytes);
+    }
+
+    /// Puts what was written on the terminal, and tells whether anything was. The build's pseudo-terminal passes on line
+    /// feeds as they are, for the one behind it to go to the start of the line.
+    fn take_in(&self) -> bool {
+        let Pending { bytes, is_cut } = std::mem::take(&mut *lock(&self.pending));
         let mut inner = lock(&self.inner);
+        if is_cut {
+            // Nobody knows in which style what is left begins.
+            inner.parser.process(b"\x1b[m");
+        }
         for line in bytes.split_inclusive(|byte| *byte == b'\n') {
             match line.strip_suffix(b"\n") {
                 Some(line) => {
@@ -275,7 +298,7 @@ impl Pane {
                 None => inner.parser.process(line),
             }
         }
-        self.changed.store(true, Ordering::Relaxed);
+        !bytes.is_empty()
     }
 
     /// Gives it a new size, and tells the build.
@@ -291,6 +314,19 @@ impl Pane {
         {
             // It is not the build's controlling terminal, so nobody else tells.
             let _ = kill_current_process_group(Signal::WINCH);
+        }
+    }
+}
+
+impl Pending {
+    fn add(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+        // Not with every byte that is too many.
+        if self.bytes.len() > 2 * LOOKED_AT {
+            let start = self.bytes.len() - LOOKED_AT;
+            let line = self.bytes[start..].iter().position(|byte| *byte == b'\n');
+            self.bytes.drain(..start + line.map_or(0, |end| end + 1));
+            self.is_cut = true;
         }
     }
 }
@@ -364,7 +400,7 @@ impl Painter {
             }
             if pressed || Instant::now() >= next_frame {
                 next_frame = Instant::now() + FRAME;
-                let changed = self.takes_view() | self.pane.changed.swap(false, Ordering::Relaxed);
+                let changed = self.takes_view() | self.pane.take_in();
                 if (changed || pressed || self.has_new_size())
                     && in_foreground(self.out.as_fd())
                     && self.draw().is_err()
@@ -580,4 +616,119 @@ fn winsize((rows, columns): (NonZeroU16, NonZeroU16)) -> Winsize {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Whoever panicked has left at worst half a screen.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+    use std::os::unix::process::CommandExt as _;
+    use std::process::{Command, Stdio};
+
+    use rustix::process::{ioctl_tiocsctty, setsid};
+    use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
+
+    use super::*;
+
+    const IN_CHILD: &str = "BUILD_MEM_TEST_TUI_IN_CHILD";
+
+    #[test]
+    fn after_a_panic_the_terminal_is_as_it_was_and_shows_why() {
+        if std::env::var_os(IN_CHILD).is_some() {
+            let titles = Titles {
+                label: "x".into(),
+                command: "true".into(),
+            };
+            let _tui = Tui::enter(titles, Palette::plain()).unwrap();
+            let _ = writeln!(Messages, "a message");
+            panic!("on purpose");
+        }
+        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+        let master = openpt(flags).unwrap();
+        unlockpt(&master).unwrap();
+        let slave = ioctl_tiocgptpeer(&master, flags).unwrap();
+        let before = tcgetattr(&slave).unwrap();
+        let stream = || Stdio::from(slave.try_clone().unwrap());
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command
+            .args(["--exact", "--nocapture"])
+            .arg("launch::tui::tests::after_a_panic_the_terminal_is_as_it_was_and_shows_why")
+            .env(IN_CHILD, "1")
+            .stdin(stream())
+            .stdout(stream())
+            .stderr(stream());
+        let lead = || {
+            setsid()?;
+            ioctl_tiocsctty(rustix::stdio::stdin())?;
+            Ok(())
+        };
+        // SAFETY: both are system calls, and nothing else is done between fork and exec.
+        unsafe { command.pre_exec(lead) };
+        let mut child = command.spawn().unwrap();
+        let mut screen = File::from(master);
+        let reader = std::thread::spawn(move || {
+            let (mut shown, mut buffer) = (Vec::new(), [0; 4096]);
+            while let Ok(length @ 1..) = screen.read(&mut buffer) {
+                shown.extend_from_slice(&buffer[..length]);
+            }
+            String::from_utf8_lossy(&shown).into_owned()
+        });
+        assert!(!child.wait().unwrap().success());
+        let after = tcgetattr(&slave).unwrap();
+        assert_eq!(after.local_modes, before.local_modes);
+        assert_eq!(after.input_modes, before.input_modes);
+        drop(slave);
+        drop(command);
+        let shown = reader.join().unwrap();
+        let entered = shown.find("\x1b[?1049h").unwrap();
+        let left = shown.rfind("\x1b[?1049l").unwrap();
+        let message = shown.find("a message").unwrap();
+        let panicked = shown.find("on purpose").unwrap();
+        assert!(
+            entered < left && left < message && message < panicked,
+            "{shown:?}"
+        );
+    }
+
+    #[test]
+    fn of_a_flood_of_output_the_end_is_looked_at_and_no_more_is_kept() {
+        let pane = Pane::with_size(winsize(size_of(Rect::new(0, 0, 40, 3))));
+        for line in 0..200_000 {
+            pane.write(format!("\x1b[31mline {line}\n").as_bytes());
+            assert!(lock(&pane.pending).bytes.len() <= 2 * LOOKED_AT);
+        }
+        pane.write(b"end");
+        assert_eq!(pane.text(), "line 199998\nline 199999\nend");
+        let scrollback = lock(&pane.inner).parser.screen().scrollback_len();
+        assert_eq!(scrollback, SCROLLBACK);
+    }
+
+    #[test]
+    fn a_pane_survives_whatever_is_written_and_any_change_of_its_size() {
+        let pane = Pane::with_size(winsize((NonZeroU16::MIN, NonZeroU16::MIN)));
+        let mut random = 1u64;
+        for round in 0..2000u16 {
+            let bytes: Vec<u8> = (0..100)
+                .map(|_| {
+                    // An xorshift generator; of its bytes, some are those that begin and end sequences.
+                    random ^= random << 13;
+                    random ^= random >> 7;
+                    random ^= random << 17;
+                    match random % 6 {
+                        0 => 0x1b,
+                        1 => b"[]?;mHJKABCDrhlL\n\r\t\x08"[(random >> 8) as usize % 20],
+                        2 => b"0123456789"[(random >> 8) as usize % 10],
+                        _ => random.to_le_bytes()[7],
+                    }
+                })
+                .collect();
+            pane.write(&bytes);
+            pane.take_in();
+            let (rows, columns) = (round * 7 % 40, round * 13 % 150);
+            pane.resize(Rect::new(0, 0, columns, rows));
+            let mut inner = lock(&pane.inner);
+            inner.parser.screen_mut().set_scrollback(usize::from(round));
+            let _ = last_lines(inner.parser.screen(), true);
+            inner.parser.screen_mut().set_scrollback(0);
+        }
+    }
 }
