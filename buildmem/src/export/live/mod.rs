@@ -262,9 +262,9 @@ fn footer(canvas: &mut Canvas<'_>, area: Rect, view: &LiveView, choices: &Choice
             ("o", "zoom"),
         ]
     };
-    // The two keys that anyone needs.
-    let least = 22;
-    let place = usize::from(area.width).saturating_sub(least);
+    // The keys that anyone needs, and on wider screens more of them.
+    let width = usize::from(area.width);
+    let place = width.saturating_sub((width * 9 / 20).max(22));
     let fitting = costs.iter().find(|cost| cost.chars().count() <= place);
     let left = match fitting {
         Some(cost) => canvas.right(area, styles.faint, cost),
