@@ -418,8 +418,10 @@ impl Painter {
         // In the background they are the shell's.
         let keys = self.keys.as_ref();
         let Some(keys) = keys.filter(|keys| in_foreground(keys.as_fd())) else {
-            poll(&mut [wake], timeout.as_ref())?;
-            return Ok(Vec::new());
+            return match poll(&mut [wake], timeout.as_ref()) {
+                Ok(_) | Err(Errno::INTR) => Ok(Vec::new()),
+                Err(errno) => Err(errno.into()),
+            };
         };
         let mut fds = [PollFd::new(keys, PollFlags::IN), wake];
         match poll(&mut fds, timeout.as_ref()) {

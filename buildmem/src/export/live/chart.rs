@@ -127,8 +127,9 @@ fn round_up(size: ByteSize) -> ByteSize {
     let mut octave = ByteSize::from_mib(8);
     loop {
         let quarter = octave.bytes() / 4;
-        let tops = (5..=8).map(|quarters| ByteSize::from_bytes(quarter.saturating_mul(quarters)));
-        if let Some(top) = tops.into_iter().find(|top| *top >= size) {
+        let mut tops =
+            (5..=8).map(|quarters| ByteSize::from_bytes(quarter.saturating_mul(quarters)));
+        if let Some(top) = tops.find(|top| *top >= size) {
             return top;
         }
         octave += octave;

@@ -5,12 +5,11 @@ use proptest::prelude::*;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
+use ratatui::style::Color;
 use vt100::Parser;
 
 use super::*;
 use crate::live::{Bin, Cost, Facts, Group, GroupState, Grouping, LiveProcess, Timeline};
-
-const MIB: u64 = 1 << 20;
 
 /// What the build has on its terminal, in the size that it has on a screen of this size.
 fn output(screen: Rect, zoomed: bool, written: &[u8]) -> Parser {
@@ -242,7 +241,6 @@ fn the_builds_colours_are_kept_and_stages_have_theirs() {
         let cell = buffer.content.iter().find(|cell| cell.symbol() == symbol);
         cell.map(|cell| cell.fg)
     };
-    use ratatui::style::Color;
     assert_eq!(color_of("✓"), Some(Color::Indexed(2)));
     let stage = |name: &str| {
         let row = lines(&buffer)
@@ -271,7 +269,6 @@ fn without_colours_only_the_build_has_some() {
         (100, 30),
         b"no colour",
     );
-    use ratatui::style::Color;
     assert!(
         buffer
             .content
