@@ -151,6 +151,9 @@ pub struct RunArgs {
     /// No status line and no summary; the result line is still printed
     #[arg(short, long)]
     pub quiet: bool,
+    /// Show the build live on the whole screen: stages, memory over time, the largest processes, its output [keys: `?`]
+    #[arg(long, conflicts_with_all = ["json_only", "quiet"])]
+    pub tui: bool,
     /// Tell what build-mem does; twice: the eBPF side's diagnostics too
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub verbose: u8,

@@ -27,6 +27,7 @@ pub mod history;
 pub mod ids;
 pub mod jobs;
 pub mod launch;
+pub mod live;
 pub mod observe;
 pub mod out_dir;
 pub mod problem;

@@ -16,6 +16,8 @@ use crate::ids::Tgid;
 use crate::launch::signals::SignalStream;
 use crate::launch::start::RunningBuild;
 use crate::launch::terminal::Terminal;
+use crate::launch::tui::Tui;
+use crate::live::{Cost, Facts, Live, SortOrder};
 use crate::observe::bpf::LostCount;
 use crate::observe::cgroup::{Hierarchy, Leaf, StageMark};
 use crate::observe::host::boot_time_now;
@@ -73,6 +75,15 @@ pub struct Session {
     sampled: Option<BootTime>,
     samples: u64,
     samples_triggered: u64,
+    live: Option<Shown>,
+}
+
+/// What is folded for the screen of `--tui`, and where it is shown.
+struct Shown {
+    live: Live,
+    tui: Tui,
+    limit: Option<ByteSize>,
+    budget: Option<ByteSize>,
 }
 
 /// What a session needs.
@@ -133,7 +144,23 @@ impl Session {
             sampled: None,
             samples: 0,
             samples_triggered: 0,
+            live: None,
         }
+    }
+
+    /// Shows the measurement on this screen.
+    pub fn show_on(&mut self, tui: Tui, live: Live, budget: Option<ByteSize>) {
+        self.live = Some(Shown {
+            live,
+            tui,
+            limit: self.leaf.as_ref().and_then(Leaf::limit),
+            budget,
+        });
+    }
+
+    /// Gives the screen back, where there is one.
+    pub fn take_screen(&mut self) -> Option<Tui> {
+        self.live.take().map(|shown| shown.tui)
     }
 
     /// Starts the build, so that its process is followed from its fork on.
@@ -187,6 +214,7 @@ impl Session {
                     if terminal.shows_status() {
                         terminal.set_status(&self.status_line());
                     }
+                    self.show(false);
                     None
                 }
                 () = sleep_until(next_look), if self.leaf.is_some() => {
@@ -241,6 +269,7 @@ impl Session {
         let at = ended.unwrap_or_else(boot_time_now);
         self.record(Event::new(at, EventKind::BuildEnded { status }));
         self.settle().await;
+        self.show(true);
         self.tracker.flush_diagnostics();
         self.tell_left_running();
         self.tell_losses();
@@ -273,7 +302,10 @@ impl Session {
     }
 
     fn record(&mut self, event: Event) {
-        self.tree.apply(&event);
+        let ended = self.tree.apply(&event);
+        if let Some(Shown { live, .. }) = &mut self.live {
+            live.apply(&event, &self.tree, ended.as_ref());
+        }
         self.recorder.record(event);
     }
 
@@ -312,6 +344,7 @@ impl Session {
             root,
             escaped,
             leaf,
+            live,
             ..
         } = self;
         let path_of = |id| leaf.as_ref().and_then(|leaf| leaf.path_outside(id));
@@ -326,7 +359,10 @@ impl Session {
                 }
                 _ => {}
             }
-            tree.apply(&event);
+            let ended = tree.apply(&event);
+            if let Some(Shown { live, .. }) = live {
+                live.apply(&event, tree, ended.as_ref());
+            }
             recorder.record(event);
         });
     }
@@ -438,6 +474,46 @@ impl Session {
             elapsed: boot_time_now().since(self.started),
         };
         crate::export::text::status(&status)
+    }
+
+    /// Hands a view to the screen, when it wants one or the build has `ended`.
+    fn show(&mut self, ended: bool) {
+        let now = boot_time_now();
+        let Self {
+            live: Some(shown),
+            tree,
+            leaf,
+            tracker,
+            ..
+        } = self
+        else {
+            return;
+        };
+        let order = match (shown.tui.wants(), ended) {
+            (Some(order), _) => order,
+            (None, true) => SortOrder::default(),
+            (None, false) => return,
+        };
+        let headline = leaf.as_ref().and_then(|leaf| {
+            let headline = leaf.headline(|| tracker.watermark(leaf.id()));
+            headline.value().copied()
+        });
+        let elapsed = now.since(self.started).max(Duration::from_millis(1));
+        let cpu = own_cpu_time().saturating_sub(self.started_cpu);
+        let facts = Facts {
+            headline,
+            limit: shown.limit,
+            budget: shown.budget,
+            ended,
+            cost: Cost {
+                cpu_share: cpu.as_secs_f64() / elapsed.as_secs_f64(),
+                samples: self.samples,
+                triggered: self.samples_triggered,
+                put_off: self.sampler.put_off(),
+            },
+        };
+        let view = shown.live.view(now, order, tree, facts);
+        shown.tui.show(view);
     }
 
     /// Waits a moment for processes that end together with the build.

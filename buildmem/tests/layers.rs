@@ -34,6 +34,7 @@ const LAYERS: [&[&str]; 7] = [
         "handed_over",
         "history",
         "jobs",
+        "live",
         "report",
         "sampling",
         "series",

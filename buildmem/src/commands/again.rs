@@ -122,6 +122,7 @@ impl Repeater {
             cgroup_procs: None,
             signal_mask: *self.signals.inherited_mask(),
             stdio: ChildStdio {
+                stdin: None,
                 stdout: output.try_clone().map_err(failed)?,
                 stderr: output,
             },
@@ -215,6 +216,7 @@ fn words(args: &RunArgs) -> Vec<OsString> {
         out_dir,
         strict,
         no_html,
+        tui,
         color,
         quiet,
         verbose,
@@ -244,6 +246,7 @@ fn words(args: &RunArgs) -> Vec<OsString> {
     words.option("out-dir", Some(out_dir));
     words.flag("strict", *strict);
     words.flag("no-html", *no_html);
+    words.flag("tui", *tui);
     words.option("color", Some(name(color)));
     words.flag("quiet", *quiet);
     for _ in 0..*verbose {

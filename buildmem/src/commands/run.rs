@@ -11,8 +11,9 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::budgets::Budgets;
+use crate::classes::ClassRules;
 use crate::cli::{RunArgs, TrackerArg};
-use crate::command_line::Arg;
+use crate::command_line::{Arg, CommandLine};
 use crate::commands::color::palette;
 use crate::commands::contain;
 use crate::commands::project::{self, Project};
@@ -21,6 +22,7 @@ use crate::commands::series;
 use crate::event::{EventKind, ExitStatus, Note, VerifyCheck};
 use crate::exit_code;
 use crate::export;
+use crate::export::live::Titles;
 use crate::history::History;
 use crate::launch::clear;
 use crate::launch::credentials::{Invoker, RestoredEnvironment, SudoCall};
@@ -30,7 +32,9 @@ use crate::launch::privileges;
 use crate::launch::signals::SignalStream;
 use crate::launch::start::{BuildCommand, BuildSpec, find_program, start};
 use crate::launch::terminal::{StatusLine, Terminal};
+use crate::launch::tui::{self, Tui};
 use crate::launch::verify::verify;
+use crate::live::Live;
 use crate::observe::bpf::{CgroupLeaf, TrackerConfig};
 use crate::observe::cgroup::{Hierarchy, Leaf, SwapLimit, make_ready_to_move};
 use crate::observe::host::{self, HostFacts, boot_time_now};
@@ -46,7 +50,7 @@ use crate::session::{Parts, Session};
 use crate::stages::Stages;
 use crate::timeline::TimelineTable;
 use crate::tree::ProcessTree;
-use crate::units::ByteSize;
+use crate::units::{BootTime, ByteSize};
 
 /// Where processes are shown.
 const PROC: &str = "/proc";
@@ -65,6 +69,9 @@ struct Plan {
 /// Runs the build, and tells what it needed.
 pub fn run(args: &RunArgs) -> Result<u8, Problem> {
     log_to_stderr(args.verbose);
+    if args.tui {
+        tui::check(std::env::var_os("TERM").as_deref())?;
+    }
     if series::is_asked_for(args) {
         return series::run(args);
     }
@@ -153,6 +160,7 @@ pub fn log_to_stderr(verbose: u8) {
         .filter_module("buildmem", level)
         .filter_module("buildmem_ebpf", level)
         .format_timestamp(None)
+        .target(env_logger::Target::Pipe(Box::new(tui::Messages)))
         .init();
 }
 
@@ -219,6 +227,25 @@ impl Plan {
         Some(budgets).filter(|budgets| !budgets.is_empty())
     }
 
+    /// What stands above the screen of `--tui`.
+    fn titles(&self) -> Titles {
+        let words = self.command.argv().into_iter();
+        let words = words.map(std::os::unix::ffi::OsStringExt::into_vec);
+        Titles {
+            label: self.label.as_str().into(),
+            command: CommandLine::from_args(words).display().into(),
+        }
+    }
+
+    /// What the screen shows, from the start on.
+    fn live(&self, started: BootTime) -> Result<Live, Problem> {
+        let config = &self.project.config;
+        let classes =
+            ClassRules::new(&config.classes).map_err(|error| Problem::new(error.to_string()))?;
+        let stages = config.stages.iter().map(|rule| rule.name.as_str());
+        Ok(Live::new(started, stages, classes))
+    }
+
     fn note(&mut self, what: &str, why: impl Into<String>) {
         self.notes.push(Note {
             what: what.to_owned(),
@@ -283,7 +310,7 @@ async fn measure(
     // Messages go to the same terminal, at any time.
     // Who runs us several times says by `--quiet` that there is to be none.
     let json_only = args.json_only && args.part_of.is_none();
-    let no_status = args.quiet || json_only || args.verbose > 0;
+    let no_status = args.quiet || json_only || args.tui || args.verbose > 0;
     let terminal = Arc::new(Terminal::new(
         ours.stderr
             .try_clone()
@@ -296,10 +323,15 @@ async fn measure(
             StatusLine::Auto
         },
     ));
-    let forward = if args.json_only {
-        Forward::LogOnly
+    let screen = if args.tui {
+        Some(Tui::enter(plan.titles(), palette(args.color, true))?)
     } else {
-        Forward::Passthrough
+        None
+    };
+    let forward = match &screen {
+        Some(tui) => Forward::Screen(tui.pane()),
+        None if args.json_only => Forward::LogOnly,
+        None => Forward::Passthrough,
     };
     let (output, stdio) = Output::open(forward, ours, &terminal, log, &plan.invoker.credentials)?;
     let proc = ProcReader::new(Path::new(PROC))
@@ -311,6 +343,7 @@ async fn measure(
         None => None,
     };
     let started = header.started;
+    let live = screen.is_some().then(|| plan.live(started)).transpose()?;
     let mut session = Session::new(Parts {
         tracker,
         leaf,
@@ -321,6 +354,9 @@ async fn measure(
         started,
         title: (args.part_of.clone()).unwrap_or_else(|| "build-mem".to_owned()),
     });
+    if let (Some(tui), Some(live)) = (screen, live) {
+        session.show_on(tui, live, args.budget);
+    }
     let spec = BuildSpec {
         command: plan.command.clone(),
         cwd: None,
@@ -363,8 +399,17 @@ async fn measure(
     session.record_now(EventKind::Verified {
         checks: check_artifacts(&plan, status),
     });
+    let screen = session.take_screen();
     let events = session.finish();
     let report = write_files(args, &plan, &out_dir, recording, events)?;
+    if let Some(tui) = screen {
+        // The screen's end takes the build's output with it.
+        show_output_of_failure(
+            &tui.leave(),
+            status,
+            &out_dir.path_of(RunFile::Log, &plan.label),
+        );
+    }
     // From here on a signal costs nothing but the summary and the result line.
     drop(signals);
     if stdout_line_is_open.load(Ordering::Relaxed) {
@@ -383,6 +428,20 @@ async fn measure(
     }
     let code = exit_code::of_report(&report, args.strict);
     Ok((report, code))
+}
+
+/// What a build that failed wrote last, for whoever has seen it on the screen of `--tui` only.
+fn show_output_of_failure(lines: &[String], status: ExitStatus, log: &Path) {
+    if status.is_success() || lines.is_empty() {
+        return;
+    }
+    // As the summary: a stderr that takes nothing costs nothing else.
+    let _ = write!(
+        io::stderr(),
+        "{}\n\nThis was the end of the build's output: `{}` has all of it.\n",
+        lines.join("\n"),
+        log.display()
+    );
 }
 
 /// Computes the report from the recording, and writes the files.

@@ -12,6 +12,7 @@ pub mod github_benchmark;
 pub mod html;
 pub mod json;
 mod layout;
+pub mod live;
 pub mod markdown;
 mod measures;
 pub mod openmetrics;

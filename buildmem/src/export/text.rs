@@ -72,6 +72,11 @@ impl Palette {
         }
     }
 
+    /// Whether there are colours.
+    pub const fn has_colors(&self) -> bool {
+        self.stages[0].get_fg_color().is_some()
+    }
+
     /// With colours.
     pub const fn colored() -> Self {
         Self {

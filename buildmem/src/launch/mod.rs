@@ -10,4 +10,5 @@ pub mod privileges;
 pub mod signals;
 pub mod start;
 pub mod terminal;
+pub mod tui;
 pub mod verify;

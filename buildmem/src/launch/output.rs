@@ -26,12 +26,15 @@ use rustix::fs::{OFlags, fchown, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
 use rustix::process::kill_current_process_group;
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
-use rustix::termios::{OptionalActions, isatty, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
+use rustix::termios::{
+    OptionalActions, Winsize, isatty, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize,
+};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
 use super::credentials::Credentials;
 use super::terminal::{Terminal, same_file, write_all};
+use super::tui::Pane;
 use crate::event::Note;
 use crate::problem::Problem;
 
@@ -49,17 +52,21 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const TAKEN_AFTER_END: usize = 16 * 1024 * 1024;
 
 /// Where the output goes besides the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Forward {
     /// To our own stdout and stderr.
     Passthrough,
     /// Nowhere: `--json-only`.
     LogOnly,
+    /// To the screen of `--tui`, in which the build has a terminal for both streams and no stdin.
+    Screen(Arc<Pane>),
 }
 
 /// The build's ends of its output streams.
 #[derive(Debug)]
 pub struct ChildStdio {
+    /// Its stdin; ours when absent.
+    pub stdin: Option<OwnedFd>,
     /// Its stdout.
     pub stdout: OwnedFd,
     /// Its stderr.
@@ -111,12 +118,12 @@ impl Output {
         log: File,
         owner: &Credentials,
     ) -> Result<(Self, ChildStdio), Problem> {
-        Self::try_open(forward, ours, terminal, log, owner)
+        Self::try_open(&forward, ours, terminal, log, owner)
             .map_err(|error| Problem::new("cannot make the build's output streams").because(error))
     }
 
     fn try_open(
-        forward: Forward,
+        forward: &Forward,
         ours: OurStdio,
         terminal: &Arc<Terminal>,
         log: File,
@@ -130,14 +137,21 @@ impl Output {
             window_sizes: JoinSet::new(),
         };
         let OurStdio { stdout, stderr } = ours;
-        let stdio = if same_file(stdout.as_fd(), stderr.as_fd()) {
+        // The keys are the screen's.
+        let stdin = match forward {
+            Forward::Screen(_) => Some(File::open("/dev/null")?.into()),
+            Forward::Passthrough | Forward::LogOnly => None,
+        };
+        let stdio = if stdin.is_some() || same_file(stdout.as_fd(), stderr.as_fd()) {
             let both = output.add("output", forward, stdout, terminal, owner)?;
             ChildStdio {
+                stdin,
                 stderr: both.try_clone()?,
                 stdout: both,
             }
         } else {
             ChildStdio {
+                stdin,
                 stdout: output.add("stdout", forward, stdout, terminal, owner)?,
                 stderr: output.add("stderr", forward, stderr, terminal, owner)?,
             }
@@ -197,13 +211,17 @@ impl Output {
     fn add(
         &mut self,
         name: &'static str,
-        forward: Forward,
+        forward: &Forward,
         ours: OwnedFd,
         terminal: &Arc<Terminal>,
         owner: &Credentials,
     ) -> io::Result<OwnedFd> {
-        let (source, theirs) = if isatty(&ours) {
-            let (master, slave) = open_pty(ours.as_fd())?;
+        let (source, theirs) = if let Forward::Screen(pane) = forward {
+            let (master, slave) = open_pty(pane.size())?;
+            pane.attach(master.try_clone()?);
+            (master, slave)
+        } else if isatty(&ours) {
+            let (master, slave) = open_pty(tcgetwinsize(&ours)?)?;
             let changes = signal(SignalKind::window_change())?;
             self.window_sizes.spawn(follow_window_size(
                 changes,
@@ -222,6 +240,7 @@ impl Output {
         fcntl_setfl(&source, fcntl_getfl(&source)? | OFlags::NONBLOCK)?;
         let destination = match forward {
             Forward::LogOnly => Destination::None,
+            Forward::Screen(pane) => Destination::Screen(Arc::clone(pane)),
             Forward::Passthrough if terminal.is_same_file(ours.as_fd()) => {
                 Destination::Terminal(Arc::clone(terminal))
             }
@@ -240,14 +259,15 @@ impl Output {
             build_ended: Arc::clone(&self.build_ended),
             line_is_open,
         };
-        self.streams.push(spawn(stream)?);
+        let thread = spawn_without_signals(name, STACK, move || stream.run())?;
+        self.streams.push(thread);
         Ok(theirs)
     }
 }
 
-/// A pseudo-terminal of the size of `like` that passes all bytes on unchanged: the terminal behind it does to
+/// A pseudo-terminal of this size that passes all bytes on unchanged: the terminal behind it does to
 /// them what it does without us.
-fn open_pty(like: BorrowedFd<'_>) -> io::Result<(OwnedFd, OwnedFd)> {
+fn open_pty(size: Winsize) -> io::Result<(OwnedFd, OwnedFd)> {
     let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
     let master = openpt(flags)?;
     unlockpt(&master)?;
@@ -256,7 +276,7 @@ fn open_pty(like: BorrowedFd<'_>) -> io::Result<(OwnedFd, OwnedFd)> {
     let mut attributes = tcgetattr(&slave)?;
     attributes.make_raw();
     tcsetattr(&slave, OptionalActions::Now, &attributes)?;
-    tcsetwinsize(&master, tcgetwinsize(like)?)?;
+    tcsetwinsize(&master, size)?;
     Ok((master, slave))
 }
 
@@ -274,34 +294,50 @@ async fn follow_window_size(mut changes: tokio::signal::unix::Signal, from: Owne
     }
 }
 
-/// Runs the stream in a thread that gets none of the signals that are for the process.
-fn spawn(stream: Stream) -> io::Result<JoinHandle<Option<Note>>> {
+/// Runs something in a thread that gets none of the signals that are for the process.
+pub(super) fn spawn_without_signals<T: Send + 'static>(
+    name: &str,
+    stack_size: usize,
+    run: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<JoinHandle<T>> {
     let mut mask = SigSet::all();
     // A background job that writes to a terminal with `stty tostop` must be stopped.
     mask.remove(Signal::SIGTTOU);
     let before = mask.thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
     let thread = thread::Builder::new()
-        .name(stream.name.to_owned())
-        .stack_size(128 * 1024)
-        .spawn(move || stream.run());
+        .name(name.to_owned())
+        .stack_size(stack_size)
+        .spawn(run);
     before.thread_set_mask()?;
     thread
 }
 
+/// What the thread of a stream needs.
+const STACK: usize = 128 * 1024;
+
 enum Destination {
     None,
+    Screen(Arc<Pane>),
     Terminal(Arc<Terminal>),
     File(OwnedFd),
 }
 
 impl Destination {
-    const fn is_none(&self) -> bool {
-        matches!(self, Self::None)
+    /// Whether what is written there may stay on our stdout.
+    const fn is_ours(&self) -> bool {
+        match self {
+            Self::None | Self::Screen(_) => false,
+            Self::Terminal(_) | Self::File(_) => true,
+        }
     }
 
     fn write(&self, bytes: &[u8]) -> io::Result<()> {
         match self {
             Self::None => Ok(()),
+            Self::Screen(pane) => {
+                pane.write(bytes);
+                Ok(())
+            }
             Self::Terminal(terminal) => terminal.write(bytes),
             Self::File(file) => write_all(file.as_fd(), &[bytes]),
         }
@@ -338,7 +374,7 @@ impl Stream {
                         self.destination = Destination::None;
                         trouble = Some(self.unwritable(&error));
                     }
-                    let is_open = !chunk.ends_with(b"\n") && !self.destination.is_none();
+                    let is_open = !chunk.ends_with(b"\n") && self.destination.is_ours();
                     self.line_is_open.store(is_open, Ordering::Relaxed);
                     if let Some(AfterEnd { taken, .. }) = &mut after_end {
                         *taken += length;
@@ -522,7 +558,11 @@ mod tests {
     }
 
     fn run(script: &str, stdio: ChildStdio) {
-        let ChildStdio { stdout, stderr } = stdio;
+        let ChildStdio {
+            stdin: _,
+            stdout,
+            stderr,
+        } = stdio;
         let status = Command::new("sh")
             .args(["-c", script])
             .stdout(stdout)
@@ -715,6 +755,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn on_the_screen_the_build_has_a_terminal_of_the_panes_size_and_no_stdin() {
+        let (seen_out, out) = pipe();
+        let (_seen_err, err) = pipe();
+        let pane = Arc::new(Pane::with_size(size(7, 60)));
+        let World { output, stdio, log } = open(Forward::Screen(Arc::clone(&pane)), out, err);
+        assert!(stdio.stdin.is_some());
+        run(
+            "test -t 1 && test -t 2 && stty size <&1; printf '\\033[31mred\\n' >&2",
+            stdio,
+        );
+        assert_eq!(output.drain_after_exit().await, []);
+        // Nothing goes to our own streams, the log has it as it was written, and the pane as it looks.
+        assert_eq!(read_all(seen_out), "");
+        assert_eq!(text_of(log), "7 60\n\x1b[31mred\n");
+        assert_eq!(pane.text(), "7 60\nred");
+    }
+
+    #[tokio::test]
     async fn a_stream_that_was_left_non_blocking_loses_nothing() {
         let (seen_out, out) = pipe();
         let (_seen_err, err) = pipe();
@@ -777,11 +835,7 @@ mod tests {
 
     /// An emulator's end, and the terminal that we have for stdout; in raw mode, so that bytes compare.
     fn open_pty_of_size(rows: u16, columns: u16) -> (File, OwnedFd) {
-        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
-        let like = openpt(flags).unwrap();
-        unlockpt(&like).unwrap();
-        tcsetwinsize(&like, size(rows, columns)).unwrap();
-        let (master, slave) = open_pty(like.as_fd()).unwrap();
+        let (master, slave) = open_pty(size(rows, columns)).unwrap();
         (master.into(), slave)
     }
 

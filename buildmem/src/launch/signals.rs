@@ -31,8 +31,8 @@ const TOO_LARGE: Signal = Signal::SIGXFSZ;
 pub struct ForwardedSignal {
     /// Which one.
     pub signal: Signal,
-    /// The terminal sent it (Ctrl-C, Ctrl-\, a lost line): then the kernel has sent it to the build as well,
-    /// which is in the same foreground process group.
+    /// The terminal sent it (Ctrl-C, Ctrl-\, a lost line), or the screen of `--tui` did in its place: then the
+    /// build has it as well, which is in the same foreground process group.
     pub from_terminal: bool,
 }
 
@@ -43,7 +43,7 @@ impl ForwardedSignal {
             .find(|signal| u32::try_from(*signal as i32) == Ok(info.ssi_signo))?;
         Some(Self {
             signal,
-            from_terminal: info.ssi_code == libc::SI_KERNEL,
+            from_terminal: info.ssi_code == libc::SI_KERNEL || info.ssi_pid == std::process::id(),
         })
     }
 
@@ -239,6 +239,7 @@ mod tests {
             cgroup_procs: None,
             signal_mask: SigSet::empty(),
             stdio: ChildStdio {
+                stdin: None,
                 stdout: copy(rustix::stdio::stdout()),
                 stderr: copy(rustix::stdio::stderr()),
             },

@@ -48,7 +48,7 @@ impl BuildCommand {
     }
 }
 
-/// Everything that the build's process is made from. Its stdin is ours, and descriptors that we inherited
+/// Everything that the build's process is made from. Its stdin is ours unless it has its own, and descriptors that we inherited
 /// without close-on-exec, such as make's job server, reach it as they would have without us.
 #[derive(Debug)]
 pub struct BuildSpec {
@@ -198,13 +198,17 @@ pub fn start(spec: BuildSpec) -> Result<RunningBuild, Problem> {
         .map_err(|error| failed_to_prepare(error.into()))?;
     let its_credentials = credentials.clone();
 
-    let ChildStdio { stdout, stderr } = stdio;
+    let ChildStdio {
+        stdin,
+        stdout,
+        stderr,
+    } = stdio;
     let mut process = Command::new(program);
     process
         .args(arguments)
         .env_clear()
         .envs(env)
-        .stdin(Stdio::inherit())
+        .stdin(stdin.map_or_else(Stdio::inherit, Stdio::from))
         .stdout(stdout)
         .stderr(stderr);
     if let Some(cwd) = cwd.as_deref().filter(|cwd| cwd.is_absolute()) {
@@ -460,6 +464,7 @@ mod tests {
             cgroup_procs: None,
             signal_mask: SigSet::empty(),
             stdio: ChildStdio {
+                stdin: None,
                 stderr: stdout.try_clone().unwrap(),
                 stdout,
             },

@@ -53,9 +53,10 @@ impl Terminal {
         term: Option<&OsStr>,
         status_line: StatusLine,
     ) -> Self {
-        let knows_codes = term.is_some_and(|term| !term.is_empty() && term != "dumb");
-        let can_draw =
-            status_line == StatusLine::Auto && knows_codes && isatty(&stderr) && !is_pipe(stdout);
+        let can_draw = status_line == StatusLine::Auto
+            && knows_codes(term)
+            && isatty(&stderr)
+            && !is_pipe(stdout);
         Self {
             out: stderr,
             can_draw,
@@ -88,7 +89,11 @@ impl Terminal {
             screen.drawn && screen.text == text
         };
         text.clone_into(&mut screen.text);
-        if !is_shown && screen.at_line_start && self.accepts_now() && self.in_foreground() {
+        if !is_shown
+            && screen.at_line_start
+            && self.accepts_now()
+            && in_foreground(self.out.as_fd())
+        {
             let line = self.line(&screen.text);
             // A terminal that can't be written is found by the next output.
             if write_all(self.out.as_fd(), &[ERASE, line.as_bytes()]).is_ok() {
@@ -105,12 +110,15 @@ impl Terminal {
         let mut screen = self.lock();
         let erase: &[u8] = if screen.drawn { ERASE } else { b"" };
         let at_line_start = last == b'\n';
-        let line =
-            if self.can_draw && at_line_start && !screen.text.is_empty() && self.in_foreground() {
-                self.line(&screen.text)
-            } else {
-                String::new()
-            };
+        let line = if self.can_draw
+            && at_line_start
+            && !screen.text.is_empty()
+            && in_foreground(self.out.as_fd())
+        {
+            self.line(&screen.text)
+        } else {
+            String::new()
+        };
         // One call, so that the line doesn't flicker.
         let written = write_all(self.out.as_fd(), &[erase, bytes, line.as_bytes()]);
         screen.drawn = written.is_ok() && !line.is_empty();
@@ -178,15 +186,20 @@ impl Terminal {
         poll(&mut fds, Some(&Timespec::default())).is_ok()
             && fds[0].revents().contains(PollFlags::OUT)
     }
+}
 
-    /// Whether our job has the terminal. A job in the background would draw into the shell's prompt. In a PID
-    /// namespace that its group's leader is outside of, a group's number is 0, which nix gives and rustix can't.
-    fn in_foreground(&self) -> bool {
-        match tcgetpgrp(&self.out) {
-            Ok(group) => group == getpgrp(),
-            // Not our controlling terminal: there are no jobs on it.
-            Err(_) => true,
-        }
+/// Whether a terminal with this `TERM` knows control codes.
+pub(super) fn knows_codes(term: Option<&OsStr>) -> bool {
+    term.is_some_and(|term| !term.is_empty() && term != "dumb")
+}
+
+/// Whether our job has the terminal. A job in the background would draw into the shell's prompt. In a PID
+/// namespace that its group's leader is outside of, a group's number is 0, which nix gives and rustix can't.
+pub(super) fn in_foreground(terminal: BorrowedFd<'_>) -> bool {
+    match tcgetpgrp(terminal) {
+        Ok(group) => group == getpgrp(),
+        // Not our controlling terminal: there are no jobs on it.
+        Err(_) => true,
     }
 }
 

@@ -29,5 +29,6 @@ mod projects;
 mod series;
 mod signals;
 mod stages;
+mod tui;
 mod users;
 mod wrong_input;
