@@ -250,12 +250,7 @@ impl Pane {
 
     #[cfg(test)]
     pub(super) fn with_size(size: Winsize) -> Self {
-        Self::of(size_of(Rect::new(
-            0,
-            0,
-            size.ws_col.min(LARGEST.0),
-            size.ws_row.min(LARGEST.1),
-        )))
+        Self::of(size_of(Rect::new(0, 0, size.ws_col, size.ws_row)))
     }
 
     /// What can be read on it.
@@ -595,7 +590,9 @@ const LARGEST: (u16, u16) = (1000, 500);
 /// The screen's size as the terminal tells it; that of the oldest where it does not.
 fn screen_of(terminal: BorrowedFd<'_>) -> Rect {
     match tcgetwinsize(terminal) {
-        Ok(size) if size.ws_col > 0 && size.ws_row > 0 => Rect::new(0, 0, size.ws_col, size.ws_row),
+        Ok(size) if size.ws_col > 0 && size.ws_row > 0 => {
+            Rect::new(0, 0, size.ws_col.min(LARGEST.0), size.ws_row.min(LARGEST.1))
+        }
         Ok(_) | Err(_) => Rect::new(0, 0, 80, 24),
     }
 }
@@ -717,8 +714,10 @@ mod tests {
                     random ^= random << 17;
                     match random % 6 {
                         0 => 0x1b,
-                        1 => b"[]?;mHJKABCDrhlL\n\r\t\x08"[(random >> 8) as usize % 20],
-                        2 => b"0123456789"[(random >> 8) as usize % 10],
+                        1 => {
+                            b"[]?;mHJKABCDrhlL\n\r\t\x08"[usize::from(random.to_le_bytes()[1]) % 20]
+                        }
+                        2 => b"0123456789"[usize::from(random.to_le_bytes()[1]) % 10],
                         _ => random.to_le_bytes()[7],
                     }
                 })

@@ -69,8 +69,6 @@ impl Keys {
             (State::Ground, byte) if byte.is_ascii_graphic() || byte == b' ' => {
                 (State::Ground, Some(Key::Char(char::from(byte))))
             }
-            // Alt and a character, control characters, and what is not ASCII: nothing here.
-            (State::Ground | State::Escaped, _) => (State::Ground, None),
             (State::Sequence, b'0'..=b'9') => {
                 let digit = u16::from(byte - b'0');
                 self.parameter = (self.parameter.saturating_mul(10)).saturating_add(digit);
@@ -83,8 +81,9 @@ impl Keys {
             }
             (State::Sequence, b'~') => (State::Ground, numbered(self.parameter)),
             (State::Sequence, byte) if self.parameter == 0 => (State::Ground, lettered(byte)),
-            (State::Sequence, _) => (State::Ground, None),
             (State::Single, byte) => (State::Ground, lettered(byte)),
+            // Alt and a character, control characters, what is not ASCII, keys with Shift and the like: nothing here.
+            (State::Ground | State::Escaped | State::Sequence, _) => (State::Ground, None),
         };
         self.state = state;
         key

@@ -310,7 +310,8 @@ const HELP: [(&str, &str); 14] = [
 
 fn help(canvas: &mut Canvas<'_>, screen: Rect) {
     let width = 78.min(screen.width);
-    let height = (HELP.len() as u16 + 2).min(screen.height);
+    let wanted = u16::try_from(HELP.len() + 2).unwrap_or(u16::MAX);
+    let height = wanted.min(screen.height);
     let area = Rect {
         x: screen.x + (screen.width - width) / 2,
         y: screen.y + (screen.height - height) / 2,

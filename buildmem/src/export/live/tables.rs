@@ -266,7 +266,7 @@ fn draw_processes(canvas: &mut Canvas<'_>, area: Rect, view: &LiveView, choices:
     // The last page is full.
     let first = choices.first.min(view.processes.len().saturating_sub(rows));
     let rest = if first > 0 {
-        let more = format!("{} above", first);
+        let more = format!("{first} above");
         canvas.right(rest, styles.faint, &more)
     } else {
         rest
