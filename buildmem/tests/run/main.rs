@@ -19,6 +19,7 @@ mod faults;
 mod host;
 mod hostile;
 mod limits;
+mod machine;
 mod memory;
 mod outputs;
 mod polling;
