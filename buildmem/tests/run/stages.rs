@@ -131,12 +131,12 @@ fn stages_that_follow_one_another_have_a_peak_of_the_kernels() {
 #[ignore = "needs root and eBPF: cargo xtask test"]
 fn stages_that_live_for_some_fifty_milliseconds_have_their_peak_within_a_tenth() {
     const HELD_MIB: [u64; 4] = [60, 20, 40, 30];
-    let project = Project::new();
     let rules = HELD_MIB.map(|mib| format!("[[stage]]\nname = '{mib}'\nmatch = 'hold {mib} '\n"));
-    project.write("build-mem.toml", &rules.concat());
     let script = HELD_MIB.map(|mib| format!(r#""$0" hold {mib} 30"#));
     let mut peaks = Vec::new();
     for _ in 0..5 {
+        let project = Project::new();
+        project.write("build-mem.toml", &rules.concat());
         let report = project.measured_script(&script.join(" && ")).report();
         for held in HELD_MIB {
             let name = held.to_string();
