@@ -62,8 +62,10 @@ pub mod lost {
     pub const TRACKED_FULL: u32 = 1;
     /// Command lines that could not be read from the process's memory; the exec itself is reported.
     pub const ARGV_UNREADABLE: u32 = 2;
+    /// No count: `task->start_boottime` of the process that was the last one in [`TRACKED_FULL`].
+    pub const LAST_UNTRACKED: u32 = 3;
     /// Number of slots.
-    pub const SLOTS: u32 = 3;
+    pub const SLOTS: u32 = 4;
 }
 
 /// Where the kernel keeps what the programs read, for the kernel that runs.

@@ -3,10 +3,10 @@
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
 use aya_log_ebpf::{debug, trace, warn};
-use buildmem_common::{ForkRecord, flag, kind, lost};
+use buildmem_common::{ForkRecord, flag, kind};
 
 use crate::kernel::Task;
-use crate::maps::{SEED, TRACKED, Tracked, count_lost, header, submit};
+use crate::maps::{SEED, TRACKED, Tracked, count_untracked, header, submit};
 
 /// `sched_process_fork(struct task_struct *parent, struct task_struct *child)`: the child exists and has not
 /// run yet, so nothing that it does is missed.
@@ -70,7 +70,7 @@ fn report<const FIRST: bool>(context: &RawTracePointContext) {
     };
     let header = header(kind::FORK, flags, tgid, tracked.pid);
     if TRACKED.insert(tgid, tracked, 0).is_err() {
-        count_lost(lost::TRACKED_FULL);
+        count_untracked(start_boottime);
         if FIRST {
             warn!(context, "no room to track process {}", header.pid);
         }

@@ -112,6 +112,21 @@ pub fn submit<T: 'static>(record: T) {
     }
 }
 
+/// Counts a process for which there is no room, by when it was forked: once, though each copy of the program finds out.
+/// Twice at most, where the copies are preempted by another such fork or go on on another CPU.
+#[inline(always)]
+pub fn count_untracked(start_boottime: u64) {
+    let Some(last) = LOST.get_ptr_mut(lost::LAST_UNTRACKED) else {
+        return;
+    };
+    // SAFETY: as in `count_lost`.
+    let last = unsafe { &mut *last };
+    if *last != start_boottime {
+        *last = start_boottime;
+        count_lost(lost::TRACKED_FULL);
+    }
+}
+
 /// Counts one thing that user space does not get, in a slot of [`lost`].
 ///
 /// Not atomic, for which rustc has nothing on this target: two losses on one CPU can be counted as one where

@@ -7,7 +7,7 @@ use std::env;
 use std::ffi::{CString, OsStr, OsString};
 use std::fs;
 use std::hint;
-use std::io;
+use std::io::{self, Read as _};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::FileExt as _;
@@ -50,6 +50,8 @@ fn run(name: &str, arguments: &[OsString]) -> Outcome {
         "storm" => storm(number(0)?),
         // never-exec N: so many children that fork and exit, child i with code i modulo 100.
         "never-exec" => never_exec(number(0)?),
+        // crowd N: so many children that are alive at once, child i with code i modulo 100.
+        "crowd" => crowd(number(0)?),
         // vfork-exec N: so many processes by vfork and exec.
         "vfork-exec" => vfork_exec(number(0)?),
         // vfork-fail N: so many children whose exec fails after vfork.
@@ -214,6 +216,26 @@ fn never_exec(count: u64) -> Outcome {
         waited += 1;
     }
     println!("{waited}");
+    Ok(())
+}
+
+fn crowd(count: u64) -> Outcome {
+    // What the children wait for: its end, when nobody has its other side any more.
+    let (reader, writer) = io::pipe()?;
+    for index in 0..count {
+        // SAFETY: there is one thread, so the child may do whatever we could.
+        if let ForkResult::Child = unsafe { fork() }? {
+            // SAFETY: the child leaves by _exit, which closes nothing a second time.
+            unsafe { libc::close(writer.as_raw_fd()) };
+            let _ = (&reader).read(&mut [0]);
+            exit_now(i32::try_from(index % 100).unwrap_or_default());
+        }
+    }
+    drop(writer);
+    for _ in 0..count {
+        wait()?;
+    }
+    println!("{count}");
     Ok(())
 }
 

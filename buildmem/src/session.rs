@@ -526,13 +526,22 @@ impl Session {
     }
 
     fn tell_left_running(&mut self) {
-        let left: Vec<Tgid> = self.tree.live().map(|process| process.tgid).collect();
+        let left: Vec<(Tgid, BootTime)> = self
+            .tree
+            .live()
+            .map(|process| (process.tgid, process.started))
+            .collect();
         let ends_may_be_lost = self
             .tracker
             .lost()
             .is_ok_and(|losses| losses.iter().any(|lost| lost.count > 0));
-        for tgid in left {
-            let rss_high_water = match self.sampler.proc().high_water(tgid) {
+        for (tgid, started) in left {
+            let proc = self.sampler.proc();
+            // Its end was lost, and its number belongs to a program that began later.
+            if ends_may_be_lost && proc.stat(tgid).is_ok_and(|stat| stat.started() > started) {
+                continue;
+            }
+            let rss_high_water = match proc.high_water(tgid) {
                 Ok(size) => Reading::known(size, "VmHWM of /proc/<pid>/status"),
                 // It is left in the tree only: its end was lost, which is told.
                 Err(error) if is_gone(&error) && ends_may_be_lost => continue,

@@ -25,7 +25,7 @@ use buildmem::ids::Tgid;
 use buildmem::observe::bpf::{CgroupLeaf, LostCount, Tracker, TrackerConfig};
 use buildmem::reading::Reading;
 use buildmem::units::ByteSize;
-use buildmem_common::ARGV_CAPACITY;
+use buildmem_common::{ARGV_CAPACITY, TRACKED_CAPACITY};
 use slowness::slowness;
 
 fn workload() -> &'static Path {
@@ -109,12 +109,20 @@ impl Seen {
     }
 }
 
-fn start_tracker() -> Tracker {
-    Tracker::start(TrackerConfig {
+fn config() -> TrackerConfig {
+    TrackerConfig {
         page_size: rustix::param::page_size() as u64,
         diagnostics: false,
-    })
-    .unwrap_or_else(|problem| panic!("{problem}; {:?}", problem.help))
+        tracked_capacity: TRACKED_CAPACITY,
+    }
+}
+
+fn start_tracker() -> Tracker {
+    start_tracker_with(config())
+}
+
+fn start_tracker_with(config: TrackerConfig) -> Tracker {
+    Tracker::start(config).unwrap_or_else(|problem| panic!("{problem}; {:?}", problem.help))
 }
 
 /// Runs a command to its end and that of everything that it left behind.
@@ -250,6 +258,44 @@ fn children_that_never_exec_are_seen_with_their_codes() {
         // Of a copy that touches next to nothing, kernels that count by CPU may have stored no page.
         assert!(child.peak_is_missing() || child.peak() < 8.0, "{child:?}");
     }
+}
+
+#[test]
+#[ignore = "needs root and eBPF: cargo xtask test"]
+fn a_process_for_which_there_is_no_room_is_counted_and_the_others_are_right() {
+    let tracker = start_tracker_with(TrackerConfig {
+        tracked_capacity: 64,
+        ..config()
+    });
+    // The shell and the crowd are two of the 64. When the crowd has ended, there is room again.
+    let program = workload().to_str().unwrap();
+    let script = r#""$0" crowd 200; "$0" never-exec 50; exit 9"#;
+    let seen = watch_with(tracker, Command::new("sh").args(["-c", script, program]));
+    assert_eq!(seen.stdout, "200\n50\n");
+    let [lost] = seen.surely_lost()[..] else {
+        panic!("{:?}", seen.lost);
+    };
+    assert!(lost.source.starts_with("processes with their descendants"));
+    assert_eq!(lost.count, 200 - 62);
+    assert_eq!(seen.root().status(), ExitStatus::Code(9));
+    let [crowd, others] = [0, 1].map(|index| {
+        let workloads = seen
+            .children()
+            .iter()
+            .filter(|child| !child.execs.is_empty());
+        workloads.clone().nth(index).unwrap().tgid
+    });
+    for (parent, count) in [(crowd, 62), (others, 50)] {
+        let children = seen
+            .children()
+            .iter()
+            .filter(|child| child.parent == parent);
+        let codes: Vec<ExitStatus> = children.map(Process::status).collect();
+        // Those that came first.
+        let expected: Vec<ExitStatus> = (0..count).map(ExitStatus::Code).collect();
+        assert_eq!(codes, expected);
+    }
+    assert_eq!(seen.processes.len(), 1 + 2 + 62 + 50);
 }
 
 #[test]
@@ -585,11 +631,10 @@ fn the_programs_tell_what_they_do_when_asked() {
     static LINES: Lines = Lines(Mutex::new(Vec::new()));
     log::set_logger(&LINES).unwrap();
     log::set_max_level(log::LevelFilter::Trace);
-    let mut tracker = Tracker::start(TrackerConfig {
-        page_size: rustix::param::page_size() as u64,
+    let mut tracker = start_tracker_with(TrackerConfig {
         diagnostics: true,
-    })
-    .unwrap();
+        ..config()
+    });
     let long = "x".repeat(ARGV_CAPACITY);
     tracker.arm().unwrap();
     let mut child = run(&["nothing", &long]).spawn().unwrap();
@@ -619,11 +664,7 @@ fn without_privilege_the_problem_says_what_to_do() {
         let mut sets = rustix::thread::capabilities(None).unwrap();
         sets.effective = rustix::thread::CapabilitySet::empty();
         rustix::thread::set_capabilities(None, sets).unwrap();
-        Tracker::start(TrackerConfig {
-            page_size: 4096,
-            diagnostics: false,
-        })
-        .err()
+        Tracker::start(config()).err()
     })
     .join()
     .unwrap();

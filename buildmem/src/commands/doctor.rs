@@ -2,6 +2,8 @@
 
 use std::io::{self, IsTerminal as _, Write as _};
 
+use buildmem_common::TRACKED_CAPACITY;
+
 use crate::capability::{Capabilities, Roots};
 use crate::cli::DoctorArgs;
 use crate::commands::color;
@@ -31,6 +33,7 @@ fn try_hooks(roots: &Roots) -> Result<Vec<TriedHook>, Problem> {
     bpf::try_hooks(TrackerConfig {
         page_size: host::facts(&roots.proc).page_size.bytes(),
         diagnostics: false,
+        tracked_capacity: TRACKED_CAPACITY,
     })
 }
 

@@ -10,6 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use buildmem_common::TRACKED_CAPACITY;
+
 use crate::budgets::Budgets;
 use crate::classes::ClassRules;
 use crate::cli::{RunArgs, TrackerArg};
@@ -127,6 +129,7 @@ fn start_tracker(args: &RunArgs, host: &HostFacts) -> Result<Tracker, Problem> {
         TrackerArg::Ebpf => Tracker::ebpf(TrackerConfig {
             page_size: host.page_size.bytes(),
             diagnostics: args.verbose > 1,
+            tracked_capacity: TRACKED_CAPACITY,
         })
         .map_err(|problem| {
             let help = match &problem.help {

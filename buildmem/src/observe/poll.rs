@@ -9,7 +9,6 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use rustix::param::clock_ticks_per_second;
 use rustix::process::{
     Pid, WaitOptions, child_subreaper, geteuid, getpid, set_child_subreaper, waitpid,
 };
@@ -139,7 +138,6 @@ struct Looker {
     proc: ProcReader,
     own: Tgid,
     search: Search,
-    nanos_per_tick: u64,
     /// Children of ours that we had before the build, each with the moment of its fork.
     foreign: BTreeSet<(Tgid, u64)>,
     build: Option<Tgid>,
@@ -168,7 +166,6 @@ impl Looker {
             proc,
             own,
             search,
-            nanos_per_tick: 1_000_000_000 / clock_ticks_per_second().max(1),
             foreign: BTreeSet::new(),
             build: None,
             build_status: None,
@@ -355,8 +352,7 @@ impl Looker {
 
     /// The fork of a process, to the clock tick; it was not there at the last look.
     fn moment(&self, stat: &Stat, now: BootTime) -> BootTime {
-        let forked = BootTime::from_nanos(stat.started_ticks.saturating_mul(self.nanos_per_tick));
-        forked.max(self.last_look).min(now)
+        stat.started().max(self.last_look).min(now)
     }
 
     fn look_around(&mut self) {
@@ -555,7 +551,7 @@ mod tests {
         set(3, process.state.to_string());
         set(4, process.parent.to_string());
         set(20, "1".to_owned());
-        let ticks = process.started_s * clock_ticks_per_second();
+        let ticks = process.started_s * rustix::param::clock_ticks_per_second();
         set(22, ticks.to_string());
         for (index, value) in (26..).zip(process.layout) {
             set(

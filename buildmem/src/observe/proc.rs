@@ -10,11 +10,12 @@ use std::path::Path;
 
 use rustix::fs::{Dir, Mode, OFlags, openat, statat};
 use rustix::io::{Errno, read};
+use rustix::param::clock_ticks_per_second;
 
 use crate::command_line::CommandLine;
 use crate::event::PssSample;
 use crate::ids::Tgid;
-use crate::units::ByteSize;
+use crate::units::{BootTime, ByteSize};
 
 /// Reads the files of processes. A process that is gone gives an error that [`is_gone`] tells from others.
 #[derive(Debug)]
@@ -63,6 +64,14 @@ pub enum ImageMark {
     NotPermitted,
     /// There is none (any more): it is ending, or is of the kernel.
     None,
+}
+
+impl Stat {
+    /// When it was forked, down to the clock tick.
+    pub fn started(&self) -> BootTime {
+        let nanos_per_tick = 1_000_000_000 / clock_ticks_per_second().max(1);
+        BootTime::from_nanos(self.started_ticks.saturating_mul(nanos_per_tick))
+    }
 }
 
 /// How much of a command line is read: as much as the eBPF programs copy.
@@ -435,7 +444,10 @@ mod tests {
             image: ImageMark::Layout([94_423_924_154_368, 94_423_924_174_249, 140_727_762_018_144]),
             wait_status: 9,
         };
-        assert_eq!(reader.stat(PROCESS).unwrap(), expected);
+        let read = reader.stat(PROCESS).unwrap();
+        assert_eq!(read, expected);
+        let tick = 1_000_000_000 / clock_ticks_per_second();
+        assert_eq!(read.started().nanos(), 4_352_585 * tick);
     }
 
     #[test]

@@ -4,29 +4,35 @@
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use buildmem::event::EventKind;
+use buildmem::ids::Tgid;
 use buildmem::report::{Report, Verdict};
+use buildmem_common::TRACKED_CAPACITY;
 use nix::sys::signal::Signal;
 
 use crate::slowness::slowness;
-use crate::tool::{LeftBehind, Project, Ran, Running, leaves_of, workload};
+use crate::tool::{BUILD_MEM, LeftBehind, Project, Ran, Running, leaves_of, workload};
 
 /// Waits for the moment, goes on when it is let, and ends with a process of known size.
 const ENDS_WITH_A_HOLD: &str =
     r#"; echo x > over; while [ ! -e go ]; do sleep 0.05; done; "$0" hold 30 1500; exit 3"#;
 
-/// Measures a script during which build-mem is stopped until it is `over`, and for so long.
-fn stopped_during(project: &Project, script: &str, at_least: Duration) -> Ran {
+/// Fills the ring buffer of 2 MiB in no time, with command lines of 16 KiB.
+const FILLS_THE_BUFFER: &str = r#"long=x; while [ ${#long} -lt 16000 ]; do long=$long$long; done; i=0; while [ $i -lt 300 ]; do "$0" nothing $long; i=$((i + 1)); done"#;
+
+/// Measures a script during which build-mem is stopped until it is `over`, and `then` is done.
+fn stopped_during(project: &Project, script: &str, then: impl FnOnce()) -> Ran {
     let script = format!("echo x > started; sleep 0.3; {script}{ENDS_WITH_A_HOLD}");
     let mut tool = project.tool(["run", "--label", "x", "--", "sh", "-c", &script]);
     let mut running = Running::start(tool.arg(workload()));
     running.wait_for(&project.path("started"));
     running.signal(Signal::SIGSTOP);
-    let stopped = Instant::now();
     wait_for(&project.path("over"));
-    thread::sleep(at_least.saturating_sub(stopped.elapsed()));
+    then();
     running.signal(Signal::SIGCONT);
     project.write("go", "");
     running.end()
@@ -63,11 +69,9 @@ fn what_happens_while_build_mem_is_stopped_for_ten_seconds_is_told_afterwards() 
     let project = Project::new();
     // As many as the ring buffer holds.
     let storm = 1500;
-    let ran = stopped_during(
-        &project,
-        &format!(r#""$0" storm {storm}"#),
-        Duration::from_secs(10),
-    );
+    let ran = stopped_during(&project, &format!(r#""$0" storm {storm}"#), || {
+        thread::sleep(Duration::from_secs(10));
+    });
     assert_eq!(ran.code(), 3, "{}", ran.stderr());
     let report = ran.report();
     assert_eq!(report.profiler.events_lost, 0);
@@ -92,12 +96,9 @@ fn what_happens_while_build_mem_is_stopped_for_ten_seconds_is_told_afterwards() 
 fn an_overrun_of_the_ring_buffer_is_counted_and_what_comes_after_it_is_right() {
     let project = Project::new();
     let storm = times("BUILD_MEM_TESTS_STORM", 2000) / u64::from(slowness());
-    // Command lines of 16 KiB fill the buffer of 2 MiB in no time, and then comes the storm.
     let long = 300;
-    let script = format!(
-        r#"long=x; while [ ${{#long}} -lt 16000 ]; do long=$long$long; done; i=0; while [ $i -lt {long} ]; do "$0" nothing $long; i=$((i + 1)); done; "$0" storm {storm}"#
-    );
-    let ran = stopped_during(&project, &script, Duration::ZERO);
+    let script = format!(r#"{FILLS_THE_BUFFER}; "$0" storm {storm}"#);
+    let ran = stopped_during(&project, &script, || ());
     assert_eq!(ran.code(), 3, "{}", ran.stderr());
     let report = ran.report();
     assert!(report.profiler.events_lost > 0, "nothing was lost");
@@ -121,6 +122,109 @@ fn an_overrun_of_the_ring_buffer_is_counted_and_what_comes_after_it_is_right() {
         ran.stderr()
     );
     assert_eq!(leaves_of(ran.pid), [] as [PathBuf; 0]);
+}
+
+/// Ends what it is handed.
+struct Another(Child);
+
+impl Drop for Another {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Starts another program with this number, which is free. Numbers go up, from the last one that was given out.
+fn start_under(number: u32) -> Another {
+    let deadline = Instant::now() + Duration::from_mins(1);
+    loop {
+        fs::write("/proc/sys/kernel/ns_last_pid", (number - 1).to_string()).unwrap();
+        let another = Another(Command::new("sleep").arg("60").spawn().unwrap());
+        if another.0.id() == number {
+            return another;
+        }
+        assert!(Instant::now() < deadline, "{number} is never free");
+    }
+}
+
+#[test]
+#[ignore = "needs root and eBPF: cargo xtask test"]
+fn a_program_that_has_the_number_of_a_process_whose_end_was_lost_is_not_taken_for_it() {
+    let project = Project::new();
+    // It begins while there is room, and ends when 1000 forks and ends have taken the last of it.
+    let script = format!(
+        r#""$0" hold 1 60000 & victim=$!; echo $victim > victim; {FILLS_THE_BUFFER}; "$0" never-exec 1000; kill $victim; wait $victim"#
+    );
+    let mut another = None;
+    let ran = stopped_during(&project, &script, || {
+        let victim = project.read("victim").trim().parse().unwrap();
+        another = Some(start_under(victim));
+    });
+    let another = another.unwrap();
+    assert_eq!(ran.code(), 3, "{}", ran.stderr());
+    let report = ran.report();
+    assert!(report.profiler.events_lost > 0, "nothing was lost");
+    assert_end_was_seen(&report);
+    // Its fork was seen, and its end was not.
+    let victim = Tgid(another.0.id());
+    let of_victim: Vec<bool> = project
+        .events("x")
+        .iter()
+        .filter_map(|event| match event {
+            EventKind::Forked { child, .. } if *child == victim => Some(true),
+            EventKind::Exited { tgid, .. } if *tgid == victim => Some(false),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(of_victim, [true]);
+    assert_eq!(report.processes.left_running, []);
+}
+
+#[test]
+#[ignore = "needs root and eBPF: cargo xtask test"]
+fn an_output_folder_that_is_read_only_is_refused_before_the_build() {
+    let project = Project::new();
+    let script = format!(
+        "mkdir .build-mem; mount -t tmpfs -o ro none .build-mem; exec {BUILD_MEM} run --label x -- touch {}",
+        project.path("built").display()
+    );
+    let mut command = Command::new("unshare");
+    command
+        .args(["--mount", "sh", "-c", &script])
+        .current_dir(project.dir());
+    let ran = Running::start(&mut command).end();
+    assert_eq!(ran.code(), 125, "{}", ran.stderr());
+    assert!(
+        ran.stderr().contains("Read-only file system"),
+        "{}",
+        ran.stderr()
+    );
+    assert!(!project.path("built").exists());
+    assert_eq!(leaves_of(ran.pid), [] as [PathBuf; 0]);
+}
+
+#[test]
+#[ignore = "needs root and eBPF: cargo xtask test"]
+fn more_processes_at_once_than_can_be_tracked_make_the_result_incomplete() {
+    let project = Project::new();
+    let crowd = u64::from(TRACKED_CAPACITY) + 616;
+    let ran = project.measured_script(&format!(r#""$0" crowd {crowd}; "$0" hold 30 500; exit 3"#));
+    assert_eq!(ran.code(), 3, "{}", ran.stderr());
+    assert!(ran.stdout().starts_with(&format!("{crowd}\n")));
+    let report = ran.report();
+    // Besides the crowd's children there are the shell and itself; later, the one that holds.
+    let tracked = u64::from(TRACKED_CAPACITY) - 2;
+    assert_eq!(report.profiler.events_lost, crowd - tracked);
+    assert!(!report.headline.complete);
+    let all = 3 + tracked;
+    assert_eq!((report.processes.forks, report.processes.exits), (all, all));
+    assert_eq!(report.processes.peak_live, u64::from(TRACKED_CAPACITY));
+    assert_eq!(report.processes.left_running, []);
+    assert!(
+        ran.stderr().contains("too many were alive at once"),
+        "{}",
+        ran.stderr()
+    );
 }
 
 /// How often something is tried: a few times, unless this variable says otherwise.

@@ -21,6 +21,7 @@ mod fit;
 mod host;
 mod hostile;
 mod limits;
+mod machine;
 mod memory;
 mod outputs;
 mod polling;

@@ -2,6 +2,7 @@
 //! beside two bare ones, so that whatever else the machine does falls on both; figures are medians of the rounds. The
 //! two bare runs of a round against each other are the control: what they differ by is the machine, not build-mem.
 
+mod cache;
 mod statistics;
 mod strace;
 mod workload;
@@ -37,6 +38,9 @@ pub struct Arguments {
     /// A smoke run of `storm` and `c` by eBPF, which fails when a process is missed or build-mem takes too much
     #[arg(long)]
     quick: bool,
+    /// Instead of all that, compare the headlines with a cold and with a warm page cache, on `next`
+    #[arg(long)]
+    cache: bool,
     /// Write the table as Markdown, too
     #[arg(long, value_name = "FILE")]
     markdown: Option<PathBuf>,
@@ -86,6 +90,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         tracker,
         runs,
         quick,
+        cache,
         markdown,
     } = arguments;
     ensure!(
@@ -114,6 +119,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     let scratch = root.join("target/bench");
     fs::create_dir_all(&scratch).context("cannot make `target/bench`")?;
+    if *cache {
+        return cache::run(root, &scratch, *runs);
+    }
     let names: Vec<&str> = if *quick {
         vec!["storm", "c"]
     } else {

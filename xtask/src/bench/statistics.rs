@@ -63,6 +63,17 @@ impl Spread {
             [self.median, self.least, self.greatest].map(|share| share * 100.0);
         format!("{median:.1} % ({least:.1}…{greatest:.1})")
     }
+
+    /// Without decimals: `1136 (967…1214)`.
+    pub fn whole(&self) -> String {
+        let Self {
+            median,
+            least,
+            greatest,
+            interval: _,
+        } = self;
+        format!("{median:.0} ({least:.0}…{greatest:.0})")
+    }
 }
 
 /// `1.004 [0.995…1.012]`, with the interval of the median; of few figures `1.004 (0.98…1.02)`, least and greatest.

@@ -13,6 +13,8 @@ argument() {
     sed -n "s/.*$1=\([^ ]*\).*/\1/p" /proc/cmdline
 }
 
+# Theirs to set the clock of, and so on.
+export BUILD_MEM_TESTS_OWN_MACHINE=1
 export BUILD_MEM_TESTS_SLOWNESS="$(argument vm.slowness)"
 # The firmware has left the cursor within a line.
 echo
@@ -20,8 +22,8 @@ echo "vm: kernel $(uname -r)"
 build-mem doctor
 for suite in tracker cgroup run; do
     echo "vm: suite $suite"
-    # One after the other: they measure memory.
-    /tests/$suite --ignored --test-threads=1 --skip host:: $(argument vm.tests | sed 's/,/ /g')
+    # One after the other: they measure memory. There is not enough of it here for 17,000 processes at once.
+    /tests/$suite --ignored --test-threads=1 --skip host:: --skip more_processes_at_once $(argument vm.tests | sed 's/,/ /g')
 done
 echo "vm: end"
 echo o > /proc/sysrq-trigger

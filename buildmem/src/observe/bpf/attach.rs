@@ -44,6 +44,8 @@ pub struct TrackerConfig {
     /// Let the programs log what they do through the `log` crate, level `trace` and above. Without it their
     /// log statements are not even part of what the kernel runs.
     pub diagnostics: bool,
+    /// Most processes tracked at the same time, [`TRACKED_CAPACITY`](buildmem_common::TRACKED_CAPACITY) but in tests.
+    pub tracked_capacity: u32,
 }
 
 /// eBPF programs at work: they follow the processes of the build, which are those that the armed thread
@@ -504,6 +506,7 @@ fn load(config: TrackerConfig) -> Result<Loaded, Problem> {
     let page = u32::try_from(config.page_size).unwrap_or(4096);
     // One record at a time.
     loader.map_max_entries("GROWTH", page);
+    loader.map_max_entries("TRACKED", config.tracked_capacity);
     if !config.diagnostics {
         // Nothing is ever written there.
         loader.map_max_entries("AYA_LOGS", page);
