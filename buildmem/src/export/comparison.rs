@@ -377,10 +377,7 @@ fn sentence(headline: &Change) -> String {
             change(),
             noise()
         ),
-        Finding::WithinNoise
-            if headline.noise.unwrap_or_default()
-                < headline.difference.unwrap_or_default().abs() =>
-        {
+        Finding::WithinNoise if is_above_noise(headline) => {
             format!(
                 "No finding: {} is more than the noise of {}, but chance alone would do it as well{chance}.",
                 change(),
@@ -420,23 +417,32 @@ fn judgement(fail_above: &FailAbove) -> String {
 /// What is said beside a row.
 fn remark(change: &Change) -> String {
     let noise = || match change.unit {
-        Unit::Count => signed(change.unit, change.noise.unwrap_or_default()).replace('+', "±"),
-        Unit::Bytes | Unit::Seconds => change.noise_share().map_or_else(String::new, tenths),
+        Unit::Count => format!("±{}", rounded(change.noise.unwrap_or_default())),
+        Unit::Bytes | Unit::Seconds => change.noise_share().map_or_else(String::new, short_percent),
     };
     match change.finding {
-        Finding::Grew | Finding::Shrank => format!("outside the noise of {}", noise()),
-        Finding::WithinNoise
-            if change.noise.unwrap_or_default() < change.difference.unwrap_or_default().abs() =>
-        {
-            "may be chance".to_owned()
-        }
-        Finding::WithinNoise => format!("within the noise of {}", noise()),
+        Finding::Grew | Finding::Shrank => format!("above noise {}", noise()),
+        Finding::WithinNoise if is_above_noise(change) => "may be chance".to_owned(),
+        Finding::WithinNoise => format!("within noise {}", noise()),
         Finding::Same => "the same".to_owned(),
         Finding::NoiseUnknown => "noise unknown".to_owned(),
         Finding::Appeared => "appeared".to_owned(),
         Finding::Gone => "gone".to_owned(),
         Finding::Unknown => "unknown".to_owned(),
     }
+}
+
+/// Whether the medians differ by more than the noise, whatever the ranks say.
+fn is_above_noise(change: &Change) -> bool {
+    change.noise.unwrap_or_default() < change.difference.unwrap_or_default().abs()
+}
+
+/// A share on few columns.
+fn short_percent(share: f64) -> String {
+    if share < 0.0995 {
+        return tenths(share);
+    }
+    format!("{:.0} %", share * 100.0)
 }
 
 /// How many processes there are: `12 → 9 processes`.
@@ -458,15 +464,14 @@ fn changed_classes(classes: &[ClassChange]) -> Vec<&ClassChange> {
             count,
             peak_rss,
         } = class;
-        let grown = match peak_rss.finding {
-            Finding::NoiseUnknown => {
-                peak_rss
-                    .share
-                    .is_some_and(|share| share.abs() >= WORTH_A_LINE)
-                    && peak_rss.difference.is_some_and(|by| by.abs() >= MIB)
-            }
-            _ => peak_rss.is_a_change(),
+        let is_large = || {
+            let part = peak_rss
+                .share
+                .is_some_and(|share| share.abs() >= WORTH_A_LINE);
+            part && peak_rss.difference.is_some_and(|by| by.abs() >= MIB)
         };
+        let grown =
+            peak_rss.is_a_change() && (peak_rss.finding != Finding::NoiseUnknown || is_large());
         grown || count.is_a_change()
     };
     classes.iter().filter(is_changed).collect()
