@@ -2,7 +2,7 @@
 
 use std::io::{self, IsTerminal as _};
 
-use crate::cli::{RecordedArgs, ReportArgs};
+use crate::cli::{FormatArg, RecordedArgs, ReportArgs};
 use crate::commands::color::{palette, width};
 use crate::commands::fit;
 use crate::commands::output::write_file;
@@ -90,14 +90,17 @@ fn whole(args: &ReportArgs) -> Option<Vec<u8>> {
     let width = width(io::stderr());
     let mut text = Vec::new();
     let out = &mut text;
-    match (Format::from(args.format), series, fit) {
-        (Format::Text, Some(series), _) => {
+    match (args.format, series, fit) {
+        (FormatArg::Text, Some(series), _) => {
             export::series::write(&series, &palette, width, out).ok()?;
         }
-        (Format::Json, Some(series), _) => export::series::write_json(&series, out).ok()?,
-        (Format::Text, None, Some(fit)) => export::fit::write(&fit, &palette, width, out).ok()?,
-        (Format::Json, None, Some(fit)) => export::fit::write_json(&fit, out).ok()?,
-        _ => return None,
+        (FormatArg::Json, Some(series), _) => export::series::write_json(&series, out).ok()?,
+        (FormatArg::Text, None, Some(fit)) => {
+            export::fit::write(&fit, &palette, width, out).ok()?;
+        }
+        (FormatArg::Json, None, Some(fit)) => export::fit::write_json(&fit, out).ok()?,
+        // The other forms are of one recording.
+        (_, _, _) => return None,
     }
     Some(text)
 }
