@@ -15,6 +15,7 @@ use buildmem::export;
 use buildmem::history::History;
 use buildmem::report::Report;
 use buildmem::timeline::TimelineTable;
+use buildmem::units::{BootTime, ByteSize};
 use serde_json::Value;
 
 const FIXTURES: [&str; 3] = ["cargo", "lua", "monorepo"];
@@ -168,8 +169,9 @@ fn the_figures_of_a_build_that_broke_off_go_to_no_tracker() {
 /// What `support/decode.py` says of an export. It needs Python with `support/requirements.txt`.
 fn decoded(format: &str, export: &[u8]) -> Value {
     let python = std::env::var_os("BUILD_MEM_PYTHON").map(PathBuf::from);
-    let python =
-        python.expect("BUILD_MEM_PYTHON names a Python with `perfetto` and `prometheus_client`");
+    let python = python.unwrap_or_else(|| {
+        panic!("BUILD_MEM_PYTHON names no Python with `perfetto` and `prometheus_client`")
+    });
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("export");
     fs::write(&path, export).unwrap();
@@ -246,7 +248,7 @@ fn perfetto_finds_every_process_stage_and_figure_in_the_trace() {
         let sampled = table.rows.iter().filter_map(|row| row.cgroup);
         assert_eq!(
             cgroup,
-            sampled.map(|it| it.bytes()).collect::<Vec<_>>(),
+            sampled.map(ByteSize::bytes).collect::<Vec<_>>(),
             "{name}"
         );
         assert_eq!(
@@ -334,7 +336,7 @@ fn perfetto_finds_every_process_stage_and_figure_in_the_trace() {
         let peak = instants.iter().find(is_peak).unwrap();
         assert_eq!(
             peak["at"].as_u64(),
-            history.peak_at.map(|at| at.nanos()),
+            history.peak_at.map(BootTime::nanos),
             "{name}"
         );
         assert_eq!(
@@ -375,11 +377,8 @@ fn prometheus_reads_every_figure_with_its_unit() {
         }
         let of = |metric: &str| samples.iter().find(|sample| sample[0] == metric).unwrap();
         let peak = of("buildmem_peak_bytes");
-        assert_eq!(
-            peak[2].as_f64().map(|it| it as u64),
-            report.headline.bytes,
-            "{name}"
-        );
+        let bytes = report.headline.bytes.unwrap();
+        assert_eq!(peak[2].to_string(), format!("{bytes}.0"), "{name}");
         let label = of("buildmem_run")[1]["label"].as_str().unwrap();
         assert_eq!(label, export::visible(&report.label), "{name}");
 

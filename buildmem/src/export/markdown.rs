@@ -621,9 +621,12 @@ impl Table {
     fn new<'head>(heads: impl IntoIterator<Item = &'head str>) -> Self {
         let heads: Vec<&str> = heads.into_iter().collect();
         let titles = heads.iter().map(|head| head.trim_start_matches('>'));
-        let sides = heads.iter().map(|head| match head.starts_with('>') {
-            true => "---:",
-            false => ":---",
+        let sides = heads.iter().map(|head| {
+            if head.starts_with('>') {
+                "---:"
+            } else {
+                ":---"
+            }
         });
         Self {
             columns: heads.len(),

@@ -133,8 +133,8 @@ pub(super) fn measures(report: &Report) -> Vec<Measure> {
 
 fn finite(value: MeasureValue) -> Option<MeasureValue> {
     match value {
-        MeasureValue::Seconds(seconds) if !seconds.is_finite() => None,
-        value => Some(value),
+        MeasureValue::Bytes(_) => Some(value),
+        MeasureValue::Seconds(seconds) => seconds.is_finite().then_some(value),
     }
 }
 

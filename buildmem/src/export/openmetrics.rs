@@ -6,7 +6,7 @@ use std::io::{self, Write};
 
 use super::layout::visible;
 use super::measures::{build_name, name_of, unique};
-use crate::report::{Composition, Report, Verdict};
+use crate::report::{Composition, ProcessClass, Report, Stage, Verdict};
 
 /// Each class is a time series of its own, so only the largest are told.
 const CLASSES: usize = 20;
@@ -159,7 +159,7 @@ impl Page<'_> {
     fn stages(&mut self, report: &Report) -> io::Result<()> {
         let stages = &report.stages;
         let names = unique(stages.iter().map(|stage| name_of(&stage.name)));
-        let of_each = |figure: &dyn Fn(&crate::report::Stage) -> Option<f64>| -> Vec<Sample> {
+        let of_each = |figure: &dyn Fn(&Stage) -> Option<f64>| -> Vec<Sample> {
             let figures = stages.iter().zip(&names);
             figures
                 .filter_map(|(stage, name)| Some((vec![("stage", name.clone())], figure(stage)?)))
@@ -217,7 +217,7 @@ impl Page<'_> {
         )?;
         let classes = || processes.classes.iter().take(CLASSES);
         let names = unique(classes().map(|class| name_of(&class.command_class)));
-        let of_each = |figure: &dyn Fn(&crate::report::ProcessClass) -> Option<f64>| {
+        let of_each = |figure: &dyn Fn(&ProcessClass) -> Option<f64>| {
             let figures = classes().zip(&names);
             figures
                 .filter_map(|(class, name)| Some((vec![("class", name.clone())], figure(class)?)))
