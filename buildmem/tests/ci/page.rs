@@ -16,10 +16,10 @@ pub fn blocks(heading: &str, language: &str) -> Vec<String> {
     let (_, section) = page
         .split_once(&format!("\n{heading}\n"))
         .unwrap_or_else(|| panic!("docs/ci.md has no heading `{heading}`"));
-    let section = section.split("\n#").next().unwrap();
     let mut blocks: Vec<String> = Vec::new();
     let mut inside = false;
-    for line in section.lines() {
+    // A comment of a block begins with one `#`.
+    for line in section.lines().take_while(|line| !line.starts_with("##")) {
         match (inside, line.strip_prefix("```")) {
             (false, Some(of)) => {
                 inside = of == language;

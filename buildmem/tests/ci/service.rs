@@ -140,7 +140,7 @@ impl Job {
 const AS_USER: &str = r#"
 user=$1; shift
 [ "$user" = root ] && exec "$@"
-mount -t tmpfs none /etc/sudoers.d
+mount -t tmpfs -o mode=755 none /etc/sudoers.d
 echo "$user ALL=(ALL) NOPASSWD: ALL" > /etc/sudoers.d/runner
 chmod 440 /etc/sudoers.d/runner
 exec setpriv --reuid "$user" --regid "$(id -g "$user")" --clear-groups "$@"
