@@ -37,7 +37,7 @@ pub(super) struct Data {
     cut_at: Option<usize>,
     processes: Columns,
     /// What processes ran that ran more than one thing: their place; for each image when, what, and its peak.
-    images: Vec<(usize, Vec<(u64, usize, i64)>)>,
+    images: Vec<(usize, Vec<RanData>)>,
     /// Place, PSS, RSS.
     at_peak: Vec<(usize, i64, i64)>,
     /// Place, PSS, when.
@@ -46,6 +46,9 @@ pub(super) struct Data {
     left_out: Vec<(i64, u64, i64)>,
     timeline: TimelineData,
 }
+
+/// When, which command line, and its peak.
+type RanData = (u64, usize, i64);
 
 #[derive(Serialize)]
 struct StageData {

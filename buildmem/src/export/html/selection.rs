@@ -113,16 +113,23 @@ fn most_important(lives: &[Life], parents: &[Option<usize>], most: usize) -> Vec
     };
     let mut ordered: Vec<usize> = (0..lives.len()).collect();
     ordered.sort_by_key(|index| Reverse(lives[*index].at_peak.map(|held| held.pss)));
-    let there = ordered
+    for index in ordered
         .iter()
-        .filter(|index| lives[**index].at_peak.is_some());
-    there.for_each(|index| keep(*index, most / 4));
-    let wrong = (0..lives.len()).filter(|index| went_wrong(&lives[*index]));
-    wrong.for_each(|index| keep(index, most / 2));
+        .filter(|index| lives[**index].at_peak.is_some())
+    {
+        keep(*index, most / 4);
+    }
+    for index in (0..lives.len()).filter(|index| went_wrong(&lives[*index])) {
+        keep(index, most / 2);
+    }
     ordered.sort_by_key(|index| Reverse(lives[*index].peak_rss()));
-    ordered.iter().for_each(|index| keep(*index, most / 4 * 3));
+    for index in &ordered {
+        keep(*index, most / 4 * 3);
+    }
     ordered.sort_by_key(|index| Reverse(lives[*index].seen_until.since(lives[*index].started)));
-    ordered.iter().for_each(|index| keep(*index, most));
+    for index in &ordered {
+        keep(*index, most);
+    }
     kept
 }
 

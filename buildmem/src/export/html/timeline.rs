@@ -14,7 +14,7 @@ use crate::history::{History, MarkKind};
 use crate::report::Report;
 use crate::stages::OTHER;
 use crate::timeline::{TimelineRow, TimelineTable};
-use crate::units::{BootTime, ByteSize};
+use crate::units::BootTime;
 
 /// A timeline of more samples than three times this is thinned out: of each of so many parts of the time, the highest
 /// samples stay.
@@ -406,6 +406,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::units::ByteSize;
 
     fn row(at: usize, pss: u64) -> TimelineRow {
         TimelineRow {
