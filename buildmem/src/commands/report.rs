@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal as _};
 
 use crate::cli::ReportArgs;
 use crate::commands::color::{palette, width};
-use crate::commands::recorded::{print, report, report_with_history};
+use crate::commands::recorded::{print, report, report_for_page};
 use crate::export::{self, Format};
 use crate::problem::Problem;
 
@@ -20,7 +20,7 @@ pub fn run(args: &ReportArgs) -> Result<u8, Problem> {
         Format::Json => export::json::write(&report(&args.recorded)?.0, &mut text),
         Format::Csv => export::csv::write(&report(&args.recorded)?.1, &mut text),
         Format::Html => {
-            let (report, table, history) = report_with_history(&args.recorded)?;
+            let (report, table, history) = report_for_page(&args.recorded)?;
             export::html::write(&report, &table, &history, &mut text)
         }
     };

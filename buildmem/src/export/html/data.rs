@@ -143,13 +143,13 @@ impl Data {
             color: colors.class(name),
         };
         let left_out = selection.left_out.iter().map(|left| {
-            let LeftOut {
-                below,
-                processes,
-                largest,
-            } = *left;
+            let LeftOut { below, counted } = *left;
             let place = below.and_then(|below| i64::try_from(below).ok());
-            (place.unwrap_or(UNKNOWN), processes, kib(largest))
+            (
+                place.unwrap_or(UNKNOWN),
+                counted.processes,
+                kib(counted.largest),
+            )
         });
         Self {
             span: ticks_of(chart.span_s),

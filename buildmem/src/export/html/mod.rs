@@ -26,7 +26,7 @@ use crate::command_line::CommandLine;
 use crate::event::{Note, VerifyCheck};
 use crate::export::layout::{byte_size, count, percent, seconds, share, signed_size, size};
 use crate::export::text::{SAID_OTHERWISE, missed_peak, signal_name};
-use crate::history::History;
+use crate::history::{Counted, History, Keep};
 use crate::report::{
     Budget, Composition, Escaped, Exit, JobPool, LeftRunning, OomVictim, Peak, ProcessAtPeak,
     ProcessClass, Profiler, Report, Stage, TopProcess, Verdict,
@@ -36,6 +36,9 @@ use crate::units::ByteSize;
 
 const STYLE: &str = include_str!("report.css");
 const SCRIPT: &str = include_str!("report.js");
+
+/// What a page needs of a build's history: it chooses among them once more.
+pub const KEEP: Keep = Keep::Most(MOST_PROCESSES);
 
 /// Rows of a table that may have hundreds: the others are counted.
 const MOST_ROWS: usize = 40;
@@ -457,7 +460,10 @@ impl Page<'_> {
 
     fn write_processes(&self, selection: &Selection<'_>, out: &mut dyn Write) -> io::Result<()> {
         let kept = selection.kept.len();
-        let (left_out, largest) = selection.sum_left_out();
+        let Counted {
+            processes: left_out,
+            largest,
+        } = selection.sum_left_out();
         write!(
             out,
             "<section id=\"processes\" aria-labelledby=\"processes-title\"><div class=\"title\"><h2 id=\"processes-title\">Processes</h2><p class=\"small\">"
