@@ -11,7 +11,7 @@ use crate::event::{
     Note, ProfilerCost, VerifyCheck,
 };
 use crate::handed_over::HandedOver;
-use crate::history::{AtPeak, Frame, History, HistoryFold};
+use crate::history::{AtPeak, Frame, History, HistoryFold, Keep};
 use crate::ids::{ProcessId, Tgid};
 use crate::jobs::Jobs;
 use crate::reading::Reading;
@@ -210,11 +210,11 @@ impl Attribution {
         }
     }
 
-    /// With every process kept, for [`finish_with_history`](Self::finish_with_history).
+    /// With processes kept one by one, for [`finish_with_history`](Self::finish_with_history).
     #[must_use]
-    pub fn with_history(self) -> Self {
+    pub fn with_history(self, keep: Keep) -> Self {
         Self {
-            history: Some(HistoryFold::default()),
+            history: Some(HistoryFold::new(keep)),
             ..self
         }
     }
@@ -477,6 +477,10 @@ impl Attribution {
         self.classes.ended(end);
         if let Some(history) = &mut self.history {
             history.ended(end, self.classes.rules());
+            if history.is_crowded() {
+                let at_peak = self.peak.iter().flat_map(|peak| &peak.processes);
+                history.thin_out(&self.tree, &at_peak.map(|process| process.id).collect());
+            }
         }
         if let Some((argv, peak_rss)) = largest {
             self.top.push(TopCandidate {

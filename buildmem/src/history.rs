@@ -2,8 +2,10 @@
 //! Reports do without, so that a build of a million processes needs no more room than what runs at once: who wants
 //! the history asks for it.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
+use std::time::Duration;
 
 use crate::classes::ClassRules;
 use crate::command_line::CommandLine;
@@ -30,8 +32,38 @@ pub struct History {
     pub classes: Vec<String>,
     /// The processes in the order of their fork.
     pub lives: Vec<Life>,
+    /// Processes that are only counted, by the nearest above them that is kept; none with [`Keep::All`].
+    pub counted: BTreeMap<Option<ProcessId>, Counted>,
     /// In the order of time.
     pub marks: Vec<Mark>,
+}
+
+/// How many processes a history keeps one by one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Keep {
+    /// All of them.
+    #[default]
+    All,
+    /// At least so many, some times as many at the most: the largest, the longest, those that went wrong, those at the
+    /// build's peak, and who led to them. For a build of a million processes that is what there is room for.
+    Most(usize),
+}
+
+/// Processes that are only counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// How many.
+    pub processes: u64,
+    /// The largest peak RSS among them; absent where none is known.
+    pub largest: Option<ByteSize>,
+}
+
+impl Counted {
+    /// Counts these too.
+    pub fn add(&mut self, others: Self) {
+        self.processes += others.processes;
+        self.largest = self.largest.max(others.largest);
+    }
 }
 
 /// One process, from its fork to its end.
@@ -146,11 +178,33 @@ impl Life {
     pub fn peak_rss(&self) -> Option<ByteSize> {
         self.largest().peak_rss
     }
+
+    /// How long it was there, as far as is known.
+    pub const fn lifetime(&self) -> Duration {
+        self.seen_until.since(self.started)
+    }
+
+    /// Whether somebody will look for it because of its end.
+    pub fn went_wrong(&self) -> bool {
+        self.oom_killed || matches!(self.exit, Some(ExitStatus::Signal(_)))
+    }
+
+    /// It alone, where it is only counted.
+    pub fn counted(&self) -> Counted {
+        Counted {
+            processes: 1,
+            largest: self.peak_rss(),
+        }
+    }
 }
 
 /// The fold from events to a history. It is told of everything that happens by the fold of the report, which has the tree.
 #[derive(Debug, Default)]
 pub struct HistoryFold {
+    keep: Keep,
+    /// Where [`Keep::Most`] thins them out next.
+    crowded_at: usize,
+    counted: BTreeMap<Option<ProcessId>, Counted>,
     lives: Vec<Life>,
     classes: Names,
     commands: HashSet<Rc<CommandLine>>,
@@ -178,6 +232,72 @@ pub struct Frame {
 }
 
 impl HistoryFold {
+    /// Begins the fold.
+    pub fn new(keep: Keep) -> Self {
+        Self {
+            keep,
+            crowded_at: match keep {
+                Keep::All => usize::MAX,
+                Keep::Most(most) => most.saturating_mul(4),
+            },
+            ..Self::default()
+        }
+    }
+
+    /// Whether it is time to [thin out](Self::thin_out).
+    pub const fn is_crowded(&self) -> bool {
+        self.lives.len() >= self.crowded_at
+    }
+
+    /// Leaves only those that matter, with all who led to them or to a live process of `tree`; the others are counted.
+    /// Who is `at_peak`, as far as is known by now, matters.
+    pub fn thin_out(&mut self, tree: &ProcessTree, at_peak: &BTreeSet<ProcessId>) {
+        let Keep::Most(most) = self.keep else {
+            return;
+        };
+        // Children come after their parents.
+        self.lives.sort_by_key(|life| life.id);
+        let lives = &self.lives;
+        let mut matters: Vec<bool> = (lives.iter())
+            .map(|life| at_peak.contains(&life.id))
+            .collect();
+        let wrong = (0..lives.len()).filter(|index| lives[*index].went_wrong());
+        for index in wrong.take(most / 2) {
+            matters[index] = true;
+        }
+        let mut ordered: Vec<usize> = (0..lives.len()).collect();
+        ordered.sort_by_key(|index| Reverse(lives[*index].peak_rss()));
+        for index in ordered.iter().take(most) {
+            matters[*index] = true;
+        }
+        ordered.sort_by_key(|index| Reverse(lives[*index].lifetime()));
+        for index in ordered.iter().take(most) {
+            matters[*index] = true;
+        }
+
+        let id_of = |parent: Option<(ProcessId, Tgid)>| parent.map(|(id, _)| id);
+        let parents_of_live = tree.live().filter_map(|process| id_of(process.parent));
+        let mut parents: BTreeSet<ProcessId> = parents_of_live.collect();
+        let mut kept = Vec::new();
+        let lives = std::mem::take(&mut self.lives).into_iter().zip(matters);
+        for (life, matters) in lives.rev() {
+            if matters || parents.contains(&life.id) {
+                parents.extend(id_of(life.parent));
+                kept.push(life);
+            } else {
+                let mut counted = life.counted();
+                counted.add(self.counted.remove(&Some(life.id)).unwrap_or_default());
+                let above = self.counted.entry(id_of(life.parent));
+                above.or_default().add(counted);
+            }
+        }
+        kept.reverse();
+        self.lives = kept;
+        self.commands.retain(|argv| Rc::strong_count(argv) > 1);
+        // Where nearly all of them lead to others, it would be tried at every end.
+        self.crowded_at = self.crowded_at.max(2 * self.lives.len());
+    }
+
     /// Takes in an event that `tree` has taken in already.
     pub fn apply(&mut self, event: &Event, tree: &ProcessTree) {
         let id = |tgid: &Tgid| tree.get(*tgid).map(|process| process.id);
@@ -315,6 +435,7 @@ impl HistoryFold {
             stages: stages.into_iter().map(|(_, name)| name).collect(),
             classes: self.classes.names,
             lives,
+            counted: self.counted,
             marks: self.marks,
         }
     }
@@ -346,6 +467,8 @@ fn stage_number(stage: Option<StageId>) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::event::ProcessSample;
     use crate::reading::Reading;
@@ -400,12 +523,16 @@ mod tests {
 
     /// The history of these events, one a nanosecond.
     fn history(events: &[EventKind]) -> History {
+        history_of(Keep::All, events)
+    }
+
+    fn history_of(keep: Keep, events: &[EventKind]) -> History {
         let stages = Stages::from_rules(&[StageRule {
             name: "compile".into(),
             pattern: "^cc$".into(),
         }]);
         let mut tree = ProcessTree::new(stages.unwrap());
-        let mut fold = HistoryFold::default();
+        let mut fold = HistoryFold::new(keep);
         let rules = ClassRules::default();
         for (kind, nanos) in events.iter().zip(0..) {
             let event = Event::new(BootTime::from_nanos(nanos), kind.clone());
@@ -416,6 +543,9 @@ mod tests {
             }
             if let Some(ended) = ended {
                 fold.ended(&ended, &rules);
+            }
+            if fold.is_crowded() {
+                fold.thin_out(&tree, &BTreeSet::new());
             }
         }
         fold.finish(Frame {
@@ -501,6 +631,54 @@ mod tests {
         ]);
         let highest = (mib(80), BootTime::from_nanos(2));
         assert_eq!(lives[0].highest_pss, Some(highest));
+    }
+
+    proptest! {
+        #[test]
+        fn a_history_that_is_thinned_out_loses_no_process_and_no_parent(
+            told in prop::collection::vec((0..6_u32, any::<bool>(), 0..30_u64), 1..200),
+            most in 1..4_usize,
+        ) {
+            let mut events = vec![forked(1, ROOT)];
+            let mut live = vec![ROOT];
+            for ((of, is_end, mib), tgid) in told.into_iter().zip(100..) {
+                let of = of as usize % live.len();
+                if is_end && live.len() > 1 {
+                    events.push(exited(live.remove(of), Some(mib)));
+                } else {
+                    events.push(forked(live[of].0, Tgid(tgid)));
+                    live.push(Tgid(tgid));
+                }
+            }
+            events.extend(live.into_iter().map(|tgid| exited(tgid, Some(1))));
+            let all = history(&events);
+            let History { lives, counted, .. } = history_of(Keep::Most(most), &events);
+            let not_kept: u64 = counted.values().map(|counted| counted.processes).sum();
+            prop_assert_eq!(lives.len() as u64 + not_kept, all.lives.len() as u64);
+            let is_kept = |id: ProcessId| lives.iter().any(|life| life.id == id);
+            for life in &lives {
+                prop_assert!(life.parent.is_none_or(|(parent, _)| is_kept(parent)));
+            }
+            prop_assert!(counted.keys().flatten().all(|above| is_kept(*above)));
+            let largest = |lives: &[Life]| lives.iter().filter_map(Life::peak_rss).max();
+            prop_assert_eq!(largest(&lives), largest(&all.lives));
+        }
+    }
+
+    #[test]
+    fn of_many_small_ones_most_are_only_counted() {
+        let mut events = vec![forked(1, ROOT)];
+        for tgid in (100..1100).map(Tgid) {
+            events.extend([forked(10, tgid), exited(tgid, Some(2))]);
+        }
+        events.push(exited(ROOT, Some(1)));
+        let History { lives, counted, .. } = history_of(Keep::Most(10), &events);
+        assert!(lives.len() <= 40, "{}", lives.len());
+        let below_root = Counted {
+            processes: 1001 - lives.len() as u64,
+            largest: Some(mib(2)),
+        };
+        assert_eq!(counted, BTreeMap::from([(Some(lives[0].id), below_root)]));
     }
 
     #[test]

@@ -377,8 +377,8 @@ fn prometheus_reads_every_figure_with_its_unit() {
         }
         let of = |metric: &str| samples.iter().find(|sample| sample[0] == metric).unwrap();
         let peak = of("buildmem_peak_bytes");
-        let bytes = report.headline.bytes.unwrap();
-        assert_eq!(peak[2].to_string(), format!("{bytes}.0"), "{name}");
+        let headline = report.headline.bytes.unwrap();
+        assert_eq!(peak[2].to_string(), format!("{headline}.0"), "{name}");
         let label = of("buildmem_run")[1]["label"].as_str().unwrap();
         assert_eq!(label, export::visible(&report.label), "{name}");
 

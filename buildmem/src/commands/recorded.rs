@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::RecordedArgs;
 use crate::commands::project::load_config;
-use crate::commands::replay::{Rules, replay, replay_with_history};
-use crate::history::History;
+use crate::commands::replay::{Rules, replay, replay_keeping};
+use crate::history::{History, Keep};
 use crate::out_dir::{OutDir, RunFile, check_label};
 use crate::problem::Problem;
 use crate::report::Report;
@@ -20,13 +20,14 @@ pub fn report(args: &RecordedArgs) -> Result<(Report, TimelineTable), Problem> {
     replay(file, &path, config.map(Rules::from), &[])
 }
 
-/// The same with every process of the build.
-pub fn report_with_history(
+/// The same with the processes that are kept, for views that draw them.
+pub fn report_keeping(
+    keep: Keep,
     args: &RecordedArgs,
 ) -> Result<(Report, TimelineTable, History), Problem> {
     let config = args.config.as_deref().map(load_config).transpose()?;
     let (file, path) = open(args.recording.as_deref(), &args.out_dir)?;
-    replay_with_history(file, &path, config.map(Rules::from), &[])
+    replay_keeping(keep, file, &path, config.map(Rules::from), &[])
 }
 
 /// Prints `what`, of which this was written. Whoever reads it may end early, as `head` does: it has seen what it wanted.

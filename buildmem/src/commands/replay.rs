@@ -8,7 +8,7 @@ use crate::automatic_stages::StageSearch;
 use crate::classes::ClassRules;
 use crate::config::Config;
 use crate::event::{Event, EventKind, Note};
-use crate::history::History;
+use crate::history::{History, Keep};
 use crate::problem::Problem;
 use crate::recording::{RecordingError, RecordingReader};
 use crate::report::Report;
@@ -55,7 +55,18 @@ pub fn replay_with_history(
     rules: Option<Rules>,
     tail: &[Event],
 ) -> Result<(Report, TimelineTable, History), Problem> {
-    let fold = fold(file, path, rules, tail, Attribution::with_history)?;
+    replay_keeping(Keep::All, file, path, rules, tail)
+}
+
+/// The same with the processes that matter most, which bounds the room that they take.
+pub fn replay_keeping(
+    keep: Keep,
+    file: impl Read + Seek,
+    path: &Path,
+    rules: Option<Rules>,
+    tail: &[Event],
+) -> Result<(Report, TimelineTable, History), Problem> {
+    let fold = fold(file, path, rules, tail, |fold| fold.with_history(keep))?;
     let (report, table, history) = fold.finish_with_history();
     let none = || Problem::new("cannot tell the build's processes one by one");
     Ok((report, table, history.ok_or_else(none)?))

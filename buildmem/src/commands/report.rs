@@ -6,9 +6,10 @@ use crate::cli::{FormatArg, RecordedArgs, ReportArgs};
 use crate::commands::color::{palette, width};
 use crate::commands::fit;
 use crate::commands::output::write_file;
-use crate::commands::recorded::{print, report, report_with_history};
+use crate::commands::recorded::{print, report, report_keeping};
 use crate::commands::series;
 use crate::export::{self, Format};
+use crate::history::Keep;
 use crate::out_dir::{OutDir, check_label};
 use crate::problem::Problem;
 use crate::report::Report;
@@ -33,15 +34,15 @@ pub fn run(args: &ReportArgs) -> Result<u8, Problem> {
         }
         Format::Csv => export::csv::write(&report(&args.recorded)?.1, &mut text),
         Format::Html => {
-            let (report, table, history) = report_with_history(&args.recorded)?;
+            let (report, table, history) = report_keeping(export::html::KEEP, &args.recorded)?;
             export::html::write(&report, &table, &history, &mut text)
         }
         Format::ProcessesCsv => {
-            let (_, _, history) = report_with_history(&args.recorded)?;
+            let (_, _, history) = report_keeping(Keep::All, &args.recorded)?;
             export::processes_csv::write(&history, &mut text)
         }
         Format::Perfetto => {
-            let (report, table, history) = report_with_history(&args.recorded)?;
+            let (report, table, history) = report_keeping(Keep::All, &args.recorded)?;
             export::perfetto::write(&report, &table, &history, &mut text)
         }
         Format::OpenMetrics => export::openmetrics::write(&report(&args.recorded)?.0, &mut text),

@@ -19,7 +19,7 @@ use crate::command_line::{Arg, CommandLine};
 use crate::commands::color::palette;
 use crate::commands::contain;
 use crate::commands::project::{self, Project};
-use crate::commands::replay::{replay, replay_with_history};
+use crate::commands::replay::{replay, replay_keeping};
 use crate::commands::series;
 use crate::event::{EventKind, ExitStatus, Note, VerifyCheck};
 use crate::exit_code;
@@ -457,12 +457,13 @@ fn write_files(
 ) -> Result<Report, Problem> {
     let Recorded { tail, failure } = events;
     let path = out_dir.path_of(RunFile::Recording, &plan.label);
-    // Every process takes room: here the build is over, and only who wants the page pays for it.
+    // Processes take room: here the build is over, and only who wants the page pays for it.
     let (mut report, table, history) = if args.no_html {
         let (report, table) = replay(recording, &path, None, &tail)?;
         (report, table, None)
     } else {
-        let (report, table, history) = replay_with_history(recording, &path, None, &tail)?;
+        let (report, table, history) =
+            replay_keeping(export::html::KEEP, recording, &path, None, &tail)?;
         (report, table, Some(history))
     };
     if let Some(error) = failure {

@@ -37,7 +37,7 @@ pub(super) struct Data {
     cut_at: Option<usize>,
     processes: Columns,
     /// What processes ran that ran more than one thing: their place; for each image when, what, and its peak.
-    images: Vec<(usize, Vec<(u64, usize, i64)>)>,
+    images: Vec<(usize, Vec<RanData>)>,
     /// Place, PSS, RSS.
     at_peak: Vec<(usize, i64, i64)>,
     /// Place, PSS, when.
@@ -46,6 +46,9 @@ pub(super) struct Data {
     left_out: Vec<(i64, u64, i64)>,
     timeline: TimelineData,
 }
+
+/// When, which command line, and its peak.
+type RanData = (u64, usize, i64);
 
 #[derive(Serialize)]
 struct StageData {
@@ -140,13 +143,13 @@ impl Data {
             color: colors.class(name),
         };
         let left_out = selection.left_out.iter().map(|left| {
-            let LeftOut {
-                below,
-                processes,
-                largest,
-            } = *left;
+            let LeftOut { below, counted } = *left;
             let place = below.and_then(|below| i64::try_from(below).ok());
-            (place.unwrap_or(UNKNOWN), processes, kib(largest))
+            (
+                place.unwrap_or(UNKNOWN),
+                counted.processes,
+                kib(counted.largest),
+            )
         });
         Self {
             span: ticks_of(chart.span_s),

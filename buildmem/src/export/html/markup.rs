@@ -183,6 +183,8 @@ impl Cell {
             Self::Bar(color, part) => {
                 let part = within(*part);
                 let percents = percent(part);
+                // It may be `<1 %`.
+                let percents = Text(&percents);
                 write!(
                     out,
                     "<td class=\"b\"><svg class=\"bar {color}\" aria-hidden=\"true\"><rect width=\"{:.1}%\" height=\"100%\"/></svg><span>{percents}</span></td>",

@@ -24,9 +24,9 @@ use self::selection::Selection;
 use self::timeline::Chart;
 use crate::command_line::CommandLine;
 use crate::event::{Note, VerifyCheck};
-use crate::export::layout::{count, percent, seconds, share, size};
+use crate::export::layout::{byte_size, count, percent, seconds, share, signed_size, size};
 use crate::export::text::{SAID_OTHERWISE, missed_peak, signal_name};
-use crate::history::History;
+use crate::history::{Counted, History, Keep};
 use crate::report::{
     Budget, Composition, Escaped, Exit, JobPool, LeftRunning, OomVictim, Peak, ProcessAtPeak,
     ProcessClass, Profiler, Report, Stage, TopProcess, Verdict,
@@ -36,6 +36,9 @@ use crate::units::ByteSize;
 
 const STYLE: &str = include_str!("report.css");
 const SCRIPT: &str = include_str!("report.js");
+
+/// What a page needs of a build's history: it chooses among them once more.
+pub const KEEP: Keep = Keep::Most(MOST_PROCESSES);
 
 /// Rows of a table that may have hundreds: the others are counted.
 const MOST_ROWS: usize = 40;
@@ -59,7 +62,7 @@ pub fn write(
     page.write_head(out)?;
     page.write_header(out)?;
     writeln!(out, "<main>")?;
-    page.write_timeline(&chart, out)?;
+    write_timeline(&chart, out)?;
     page.write_at_peak(out)?;
     page.write_processes(&selection, out)?;
     page.write_tables(out)?;
@@ -297,11 +300,12 @@ impl Page<'_> {
             let of_held = share(part.bytes, held).map_or(String::new(), percent);
             write!(
                 out,
-                "<li title=\"{}\"><i class=\"dot {}\"></i>{} <b>{}</b> <span class=\"quiet\">{of_held}</span></li>",
+                "<li title=\"{}\"><i class=\"dot {}\"></i>{} <b>{}</b> <span class=\"quiet\">{}</span></li>",
                 Text(&part.remark),
                 part.class,
                 part.name,
-                crate::export::layout::signed_size(part.bytes),
+                signed_size(part.bytes),
+                Text(&of_held)
             )?;
         }
         writeln!(out, "</ul></div>")
@@ -374,30 +378,6 @@ impl Page<'_> {
         warnings
     }
 
-    fn write_timeline(&self, chart: &Chart, out: &mut dyn Write) -> io::Result<()> {
-        writeln!(
-            out,
-            "<section id=\"timeline\" aria-labelledby=\"timeline-title\"><div class=\"title\"><h2 id=\"timeline-title\">Memory over time</h2><p class=\"small\">proportional set size by stage; a page that several processes share is counted once</p></div>"
-        )?;
-        if chart.points.is_empty() {
-            return writeln!(out, "<p class=\"quiet\">No sample was taken.</p></section>");
-        }
-        chart.write(out)?;
-        write!(
-            out,
-            "<div class=\"range\" id=\"range\" hidden><p id=\"range-text\" role=\"status\"></p><button id=\"range-clear\" type=\"button\" hidden>Whole build</button></div>"
-        )?;
-        if chart.samples > chart.points.len() {
-            write!(
-                out,
-                "<p class=\"small\">{} of {} samples are drawn: the highest of each moment.</p>",
-                chart.points.len(),
-                chart.samples
-            )?;
-        }
-        writeln!(out, "</section>")
-    }
-
     fn write_at_peak(&self, out: &mut dyn Write) -> io::Result<()> {
         let Some(peak) = &self.report.peak else {
             return Ok(());
@@ -419,7 +399,7 @@ impl Page<'_> {
             write!(
                 out,
                 "; {} of it was read in this very sample, the rest before it and moved by the change of RSS",
-                percent(fresh)
+                Text(&percent(fresh))
             )?;
         }
         write!(
@@ -480,7 +460,10 @@ impl Page<'_> {
 
     fn write_processes(&self, selection: &Selection<'_>, out: &mut dyn Write) -> io::Result<()> {
         let kept = selection.kept.len();
-        let (left_out, largest) = selection.sum_left_out();
+        let Counted {
+            processes: left_out,
+            largest,
+        } = selection.sum_left_out();
         write!(
             out,
             "<section id=\"processes\" aria-labelledby=\"processes-title\"><div class=\"title\"><h2 id=\"processes-title\">Processes</h2><p class=\"small\">"
@@ -492,10 +475,7 @@ impl Page<'_> {
             )?;
         } else {
             let largest = largest.map_or(String::new(), |size| {
-                format!(
-                    ", none of them above {}",
-                    crate::export::layout::byte_size(size)
-                )
+                format!(", none of them above {}", byte_size(size))
             });
             write!(
                 out,
@@ -966,6 +946,31 @@ fn limited(rows: impl Iterator<Item = Vec<Cell>>, count: usize) -> Vec<Vec<Cell>
     let rest = count.saturating_sub(MOST_ROWS);
     let more = (rest > 0).then(|| vec![Cell::Head(format!("{rest} more, in the result"))]);
     rows.take(MOST_ROWS).chain(more).collect()
+}
+
+/// Memory over time, with what tells of the part that was chosen.
+fn write_timeline(chart: &Chart, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(
+        out,
+        "<section id=\"timeline\" aria-labelledby=\"timeline-title\"><div class=\"title\"><h2 id=\"timeline-title\">Memory over time</h2><p class=\"small\">proportional set size by stage; a page that several processes share is counted once</p></div>"
+    )?;
+    if chart.points.is_empty() {
+        return writeln!(out, "<p class=\"quiet\">No sample was taken.</p></section>");
+    }
+    chart.write(out)?;
+    write!(
+        out,
+        "<div class=\"range\" id=\"range\" hidden><p id=\"range-text\" role=\"status\"></p><button id=\"range-clear\" type=\"button\" hidden>Whole build</button></div>"
+    )?;
+    if chart.samples > chart.points.len() {
+        write!(
+            out,
+            "<p class=\"small\">{} of {} samples are drawn: the highest of each moment.</p>",
+            chart.points.len(),
+            chart.samples
+        )?;
+    }
+    writeln!(out, "</section>")
 }
 
 /// A number of things, its digits in groups: `100,001`.

@@ -4,10 +4,8 @@
 
 use std::cmp::Reverse;
 
-use crate::event::ExitStatus;
-use crate::history::{History, Life};
+use crate::history::{Counted, History, Life};
 use crate::ids::ProcessId;
-use crate::units::ByteSize;
 
 /// Processes that are drawn at the most.
 pub const MOST_PROCESSES: usize = 8000;
@@ -27,10 +25,8 @@ pub(super) struct Selection<'a> {
 pub(super) struct LeftOut {
     /// Below whom.
     pub(super) below: Option<usize>,
-    /// How many.
-    pub(super) processes: u64,
-    /// The largest peak among them; absent where none is known.
-    pub(super) largest: Option<ByteSize>,
+    /// How many, and how large.
+    pub(super) counted: Counted,
 }
 
 impl<'a> Selection<'a> {
@@ -52,8 +48,8 @@ impl<'a> Selection<'a> {
             left_out: Vec::new(),
         };
         // One for each that is kept, and the last for those below none.
-        let mut left_out: Vec<(u64, Option<ByteSize>)> = Vec::new();
-        let mut below_none = (0, None);
+        let mut left_out: Vec<Counted> = Vec::new();
+        let mut below_none = Counted::default();
         for (index, life) in lives.iter().enumerate() {
             let above = parents[index].and_then(|parent| place[parent].or(nearest[parent]));
             nearest[index] = above;
@@ -61,42 +57,51 @@ impl<'a> Selection<'a> {
                 place[index] = Some(selection.kept.len());
                 selection.kept.push(life);
                 selection.parents.push(above);
-                left_out.push((0, None));
+                left_out.push(Counted::default());
             } else {
                 let sum = match above {
                     Some(above) => &mut left_out[above],
                     None => &mut below_none,
                 };
-                sum.0 += 1;
-                sum.1 = sum.1.max(life.peak_rss());
+                sum.add(life.counted());
             }
+        }
+        for (above, counted) in &history.counted {
+            let above = above.and_then(|id| place_of(lives, id));
+            let above = above.and_then(|above| place[above].or(nearest[above]));
+            let sum = match above {
+                Some(above) => &mut left_out[above],
+                None => &mut below_none,
+            };
+            sum.add(*counted);
         }
         let places = (0..selection.kept.len()).map(Some).chain([None]);
         selection.left_out = (places.zip(left_out.into_iter().chain([below_none])))
-            .filter(|(_, (processes, _))| *processes > 0)
-            .map(|(below, (processes, largest))| LeftOut {
-                below,
-                processes,
-                largest,
-            })
+            .filter(|(_, counted)| counted.processes > 0)
+            .map(|(below, counted)| LeftOut { below, counted })
             .collect();
         selection
     }
 
-    /// Processes that are not drawn, and the largest peak among them.
-    pub(super) fn sum_left_out(&self) -> (u64, Option<ByteSize>) {
-        let processes = self.left_out.iter().map(|left| left.processes).sum();
-        let largest = self.left_out.iter().filter_map(|left| left.largest).max();
-        (processes, largest)
+    /// Processes that are not drawn.
+    pub(super) fn sum_left_out(&self) -> Counted {
+        let mut sum = Counted::default();
+        for left in &self.left_out {
+            sum.add(left.counted);
+        }
+        sum
     }
 }
 
 /// The place of each process's parent in the list.
 fn parents(lives: &[Life]) -> Vec<Option<usize>> {
-    let place_of = |id: ProcessId| lives.binary_search_by_key(&id, |life| life.id).ok();
     let parents = (lives.iter().enumerate())
-        .map(|(index, life)| place_of(life.parent?.0).filter(|parent| *parent < index));
+        .map(|(index, life)| place_of(lives, life.parent?.0).filter(|parent| *parent < index));
     parents.collect()
+}
+
+fn place_of(lives: &[Life], id: ProcessId) -> Option<usize> {
+    lives.binary_search_by_key(&id, |life| life.id).ok()
 }
 
 /// Marks the most important processes with their ancestors, no more than `most` of them together.
@@ -113,23 +118,24 @@ fn most_important(lives: &[Life], parents: &[Option<usize>], most: usize) -> Vec
     };
     let mut ordered: Vec<usize> = (0..lives.len()).collect();
     ordered.sort_by_key(|index| Reverse(lives[*index].at_peak.map(|held| held.pss)));
-    let there = ordered
+    for index in ordered
         .iter()
-        .filter(|index| lives[**index].at_peak.is_some());
-    there.for_each(|index| keep(*index, most / 4));
-    let wrong = (0..lives.len()).filter(|index| went_wrong(&lives[*index]));
-    wrong.for_each(|index| keep(index, most / 2));
+        .filter(|index| lives[**index].at_peak.is_some())
+    {
+        keep(*index, most / 4);
+    }
+    for index in (0..lives.len()).filter(|index| lives[*index].went_wrong()) {
+        keep(index, most / 2);
+    }
     ordered.sort_by_key(|index| Reverse(lives[*index].peak_rss()));
-    ordered.iter().for_each(|index| keep(*index, most / 4 * 3));
-    ordered.sort_by_key(|index| Reverse(lives[*index].seen_until.since(lives[*index].started)));
-    ordered.iter().for_each(|index| keep(*index, most));
+    for index in &ordered {
+        keep(*index, most / 4 * 3);
+    }
+    ordered.sort_by_key(|index| Reverse(lives[*index].lifetime()));
+    for index in &ordered {
+        keep(*index, most);
+    }
     kept
-}
-
-/// Whether somebody will look for it because of its end.
-fn went_wrong(life: &Life) -> bool {
-    let by_signal = matches!(life.exit, Some(ExitStatus::Signal(_)));
-    life.oom_killed || by_signal
 }
 
 #[cfg(test)]
@@ -142,7 +148,7 @@ mod tests {
     use crate::command_line::CommandLine;
     use crate::history::Ran;
     use crate::ids::Tgid;
-    use crate::units::BootTime;
+    use crate::units::{BootTime, ByteSize};
 
     /// A process of so many KiB, started by one before it, or by none.
     fn life(id: u32, parent: Option<u32>, kib: u64) -> Life {
@@ -192,7 +198,7 @@ mod tests {
             let history = build(&parents, |id| sizes[id as usize]);
             let selection = Selection::new(&history, most);
             prop_assert!(selection.kept.len() <= most);
-            let (left_out, largest) = selection.sum_left_out();
+            let Counted { processes: left_out, largest } = selection.sum_left_out();
             prop_assert_eq!(selection.kept.len() as u64 + left_out, parents.len() as u64);
             prop_assert!(largest.is_some() == (left_out > 0));
             for (place, parent) in selection.parents.iter().enumerate() {
@@ -227,10 +233,25 @@ mod tests {
         );
         let below_first = LeftOut {
             below: Some(0),
-            processes: 184,
-            largest: Some(ByteSize::from_kib(1)),
+            counted: Counted {
+                processes: 184,
+                largest: Some(ByteSize::from_kib(1)),
+            },
         };
         assert_eq!(selection.left_out, [below_first]);
+    }
+
+    #[test]
+    fn what_was_only_counted_in_the_history_is_counted_on_the_page() {
+        let mut history = build(&[None, Some(0), Some(1)], u64::from);
+        let counted = Counted {
+            processes: 7,
+            largest: Some(ByteSize::from_kib(5)),
+        };
+        history.counted = [(Some(ProcessId(2)), counted), (None, counted)].into();
+        let Selection { left_out, .. } = Selection::new(&history, 100);
+        let below = |below| LeftOut { below, counted };
+        assert_eq!(left_out, [below(Some(2)), below(None)]);
     }
 
     #[test]
