@@ -46,7 +46,11 @@ pub enum EventKind {
         tgid: Tgid,
         /// Its command line as given at exec.
         argv: CommandLine,
-        /// High-water resident set size of the image that ended here.
+        /// High-water resident set size of the image that ended here. A recording leaves out the usual case, [`VFORK`].
+        #[serde(
+            default = "of_parents_memory",
+            skip_serializing_if = "is_of_parents_memory"
+        )]
         ended_image: Reading<ByteSize>,
     },
     /// The last thread of a process ended.
@@ -139,6 +143,17 @@ pub enum EventKind {
     MeasurementEnded(ProfilerCost),
     /// Something that a reader must know to trust the figures.
     Noted(Note),
+}
+
+/// Why a process that called exec after vfork has no peak of its own until then.
+pub const VFORK: &str = "vfork: it ran in its parent's memory";
+
+fn of_parents_memory() -> Reading<ByteSize> {
+    Reading::missing(VFORK)
+}
+
+fn is_of_parents_memory(reading: &Reading<ByteSize>) -> bool {
+    reading.reason() == Some(VFORK)
 }
 
 /// How a process ended.
