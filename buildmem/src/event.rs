@@ -57,7 +57,9 @@ pub enum EventKind {
     Exited {
         /// The process.
         tgid: Tgid,
-        /// How it ended; absent where that was not seen, as by a tracker that polls.
+        /// How it ended; absent where that was not seen, as by a tracker that polls. A recording leaves out success, and has
+        /// null for what is absent.
+        #[serde(default = "success", skip_serializing_if = "is_success")]
         status: Option<ExitStatus>,
         /// High-water resident set size of its last image.
         rss_high_water: Reading<ByteSize>,
@@ -154,6 +156,21 @@ fn of_parents_memory() -> Reading<ByteSize> {
 
 fn is_of_parents_memory(reading: &Reading<ByteSize>) -> bool {
     reading.reason() == Some(VFORK)
+}
+
+const SUCCESS: Option<ExitStatus> = Some(ExitStatus::Code(0));
+
+const fn success() -> Option<ExitStatus> {
+    SUCCESS
+}
+
+#[allow(
+    clippy::ref_option,
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde's signature"
+)]
+fn is_success(status: &Option<ExitStatus>) -> bool {
+    *status == SUCCESS
 }
 
 /// How a process ended.

@@ -89,12 +89,17 @@ impl Tool {
         })
     }
 
+    /// Whether it is another's than build-mem.
+    pub const fn is_peer(self) -> bool {
+        match self {
+            Self::Ebpf | Self::Proc => false,
+            Self::Strace | Self::Time | Self::PeakMem | Self::Buildprof => true,
+        }
+    }
+
     /// Whether it can be run here.
     pub fn is_there(self) -> bool {
-        match self {
-            Self::Ebpf | Self::Proc => true,
-            Self::Strace | Self::Time | Self::PeakMem | Self::Buildprof => has(self.name()),
-        }
+        !self.is_peer() || has(self.name())
     }
 
     /// Runs a build with it.
