@@ -52,7 +52,8 @@ pub fn replay(
             .help("`build-mem list` shows the recordings that are there")
     };
     file.rewind().map_err(|error| cannot_read(error.into()))?;
-    let mut reader = RecordingReader::open(buffered(&mut file)).map_err(cannot_read)?;
+    let mut reader =
+        RecordingReader::open(BufReader::with_capacity(BUFFER, &mut file)).map_err(cannot_read)?;
     let mut header = reader.header().clone();
     if let Some(Rules { stages, classes }) = rules {
         header.stages = stages;
@@ -74,7 +75,8 @@ pub fn replay(
     let mut fold = Attribution::new(header, search.finish()).with_classes(classes);
 
     file.rewind().map_err(|error| cannot_read(error.into()))?;
-    let mut reader = RecordingReader::open(buffered(&mut file)).map_err(cannot_read)?;
+    let mut reader =
+        RecordingReader::open(BufReader::with_capacity(BUFFER, &mut file)).map_err(cannot_read)?;
     let mut last = reader.header().started;
     while let Some(event) = reader.next_event().map_err(cannot_read)? {
         last = event.at;
@@ -91,8 +93,4 @@ pub fn replay(
         fold.apply(event);
     }
     Ok(fold.finish())
-}
-
-fn buffered(file: impl Read) -> BufReader<impl Read> {
-    BufReader::with_capacity(BUFFER, file)
 }
