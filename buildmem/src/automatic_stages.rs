@@ -2,12 +2,13 @@
 //! branches. They are known only after the whole build was seen.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::event::{Event, EventKind};
 use crate::ids::ProcessId;
 use crate::stage_rule::StageRule;
 use crate::stages::{InvalidRules, Stages};
-use crate::tree::{Process, ProcessTree};
+use crate::tree::{Ended, Process, ProcessTree};
 use crate::units::BootTime;
 
 /// Finds the stages of a recording in a first look at its events.
@@ -23,6 +24,9 @@ pub enum StageSearch {
 #[derive(Debug)]
 pub struct Search {
     tree: ProcessTree,
+    /// When the build's own process was forked, and its end.
+    root: Option<(BootTime, Option<BootTime>)>,
+    /// The build's own process, and those that had lived long enough for a stage when they ended.
     ended: Vec<Lifetime>,
     last: BootTime,
     over: bool,
@@ -36,6 +40,7 @@ impl StageSearch {
         }
         Ok(Self::Automatic(Search {
             tree: ProcessTree::new(Stages::none()),
+            root: None,
             ended: Vec::new(),
             last: BootTime::default(),
             over: false,
@@ -58,6 +63,14 @@ impl StageSearch {
         }
     }
 
+    /// Takes in that something happened at that moment which does not matter otherwise.
+    pub fn lasts_until(&mut self, at: BootTime) {
+        match self {
+            Self::Given(_) => {}
+            Self::Automatic(search) => search.last = search.last.max(at),
+        }
+    }
+
     /// The stages.
     pub fn finish(self) -> Stages {
         match self {
@@ -73,10 +86,28 @@ impl Search {
             return;
         }
         self.last = self.last.max(event.at);
-        if let Some(end) = self.tree.apply(event) {
-            self.ended.push(Lifetime::of(&end.process, end.at));
+        if let Some(Ended { process, at, .. }) = self.tree.apply(event) {
+            let is_root = process.id.index() == 0;
+            if is_root {
+                self.root = Some((process.started, Some(at)));
+            }
+            let lived = at.since(process.started);
+            if is_root || lived.saturating_mul(LEAST_SHARE_OF_BUILD) >= self.so_far(at) {
+                self.ended.push(Lifetime::of(&process, at));
+            }
+        }
+        if self.root.is_none() {
+            let root = self.tree.live().find(|process| process.id.index() == 0);
+            self.root = root.map(|root| (root.started, None));
         }
         self.over = matches!(event.event, EventKind::BuildEnded { .. });
+    }
+
+    /// How long the build's own process has lived at that moment: it may live longer.
+    fn so_far(&self, at: BootTime) -> Duration {
+        self.root.map_or(Duration::ZERO, |(started, ended)| {
+            ended.unwrap_or(at).min(at).since(started)
+        })
     }
 
     fn finish(self) -> Stages {
@@ -111,7 +142,7 @@ struct Lifetime {
 }
 
 /// A child that lives shorter than this part of the build is a helper (`mkdir`, `git rev-parse`), not a stage.
-const LEAST_SHARE_OF_BUILD: u64 = 100;
+const LEAST_SHARE_OF_BUILD: u32 = 100;
 
 /// Children that cover less than one part in this many of the build are a start-up phase, not its stages.
 const LEAST_COVERAGE: u64 = 2;
@@ -130,7 +161,7 @@ fn find_automatic(processes: &[Lifetime]) -> Vec<(ProcessId, String)> {
     let mut children: BTreeMap<ProcessId, Vec<&Lifetime>> = BTreeMap::new();
     for process in processes {
         if let Some(parent) = process.parent
-            && process.lived().saturating_mul(LEAST_SHARE_OF_BUILD) >= whole
+            && process.lived().saturating_mul(LEAST_SHARE_OF_BUILD.into()) >= whole
         {
             children.entry(parent).or_default().push(process);
         }
@@ -180,7 +211,11 @@ impl Lifetime {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::ids::Tgid;
+    use crate::reading::Reading;
 
     fn lived(id: u32, parent: u32, started: u64, ended: u64) -> Lifetime {
         let parent = (id != parent).then_some(ProcessId(parent));
@@ -228,5 +263,52 @@ mod tests {
             []
         );
         assert_eq!(find_automatic(&[]), []);
+    }
+
+    /// A build of as many processes as there are lives: who forks it, how long it waits for its turn, and how long it lives.
+    fn events(lives: &[(usize, u64, u64)]) -> Vec<Event> {
+        let tgid = |place: usize| Tgid(u32::try_from(place + 1).unwrap());
+        let mut events = Vec::new();
+        let mut at = 0;
+        for (place, (parent, waits, lives)) in lives.iter().enumerate() {
+            at += waits;
+            let forked = EventKind::Forked {
+                parent: tgid(parent % place.max(1)),
+                child: tgid(place),
+                shares_mm: false,
+            };
+            let exited = EventKind::Exited {
+                tgid: tgid(place),
+                status: None,
+                rss_high_water: Reading::missing("x"),
+            };
+            events.push(Event::new(BootTime::from_nanos(at), forked));
+            events.push(Event::new(BootTime::from_nanos(at + lives), exited));
+        }
+        events.sort_by_key(|event| event.at);
+        events
+    }
+
+    proptest! {
+        #[test]
+        fn who_was_too_short_lived_when_it_ended_is_not_missed_later(
+            lives in prop::collection::vec((0_usize..4, 0_u64..200, 0_u64..3000), 1..12),
+        ) {
+            let mut lives = lives;
+            // The build's own process, which outlives most.
+            lives[0].2 *= 4;
+            let StageSearch::Automatic(mut search) = StageSearch::new(&[]).unwrap() else {
+                panic!("there are no rules");
+            };
+            let mut tree = ProcessTree::new(Stages::none());
+            let mut all = Vec::new();
+            for event in events(&lives) {
+                search.apply(&event);
+                all.extend(tree.apply(&event).map(|end| Lifetime::of(&end.process, end.at)));
+            }
+            all.sort_by_key(|process| process.id);
+            search.ended.sort_by_key(|process| process.id);
+            prop_assert_eq!(find_automatic(&search.ended), find_automatic(&all));
+        }
     }
 }

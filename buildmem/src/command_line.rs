@@ -1,9 +1,10 @@
 //! A command line as a process got it at exec: exact bytes, whole or flagged as cut.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
-use serde::de::Error as _;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The arguments of a process, with the program's name first.
@@ -328,18 +329,33 @@ impl Serialize for Arg {
 
 impl<'de> Deserialize<'de> for Arg {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Either {
-            Text(String),
-            Hex(Hex),
-        }
-        match Either::deserialize(deserializer)? {
-            Either::Text(text) => Ok(Self(text.into_bytes())),
-            Either::Hex(Hex { hex }) => decode_hex(&hex)
-                .map(Self)
-                .ok_or_else(|| D::Error::custom("an argument's `hex` is not hexadecimal")),
-        }
+        deserializer.deserialize_any(ArgVisitor)
+    }
+}
+
+/// Takes either form as it comes: recordings consist of arguments to a good part.
+struct ArgVisitor;
+
+impl<'de> Visitor<'de> for ArgVisitor {
+    type Value = Arg;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an argument: a string, or its `hex`")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Arg, E> {
+        Ok(Arg(text.as_bytes().to_vec()))
+    }
+
+    fn visit_string<E: Error>(self, text: String) -> Result<Arg, E> {
+        Ok(Arg(text.into_bytes()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Arg, A::Error> {
+        let Hex { hex } = Hex::deserialize(MapAccessDeserializer::new(map))?;
+        decode_hex(&hex)
+            .map(Arg)
+            .ok_or_else(|| A::Error::custom("an argument's `hex` is not hexadecimal"))
     }
 }
 

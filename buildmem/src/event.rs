@@ -46,14 +46,20 @@ pub enum EventKind {
         tgid: Tgid,
         /// Its command line as given at exec.
         argv: CommandLine,
-        /// High-water resident set size of the image that ended here.
+        /// High-water resident set size of the image that ended here. A recording leaves out the usual case, [`VFORK`].
+        #[serde(
+            default = "of_parents_memory",
+            skip_serializing_if = "is_of_parents_memory"
+        )]
         ended_image: Reading<ByteSize>,
     },
     /// The last thread of a process ended.
     Exited {
         /// The process.
         tgid: Tgid,
-        /// How it ended; absent where that was not seen, as by a tracker that polls.
+        /// How it ended; absent where that was not seen, as by a tracker that polls. A recording leaves out success, and has
+        /// null for what is absent.
+        #[serde(default = "success", skip_serializing_if = "is_success")]
         status: Option<ExitStatus>,
         /// High-water resident set size of its last image.
         rss_high_water: Reading<ByteSize>,
@@ -139,6 +145,32 @@ pub enum EventKind {
     MeasurementEnded(ProfilerCost),
     /// Something that a reader must know to trust the figures.
     Noted(Note),
+}
+
+/// Why a process that called exec after vfork has no peak of its own until then.
+pub const VFORK: &str = "vfork: it ran in its parent's memory";
+
+fn of_parents_memory() -> Reading<ByteSize> {
+    Reading::missing(VFORK)
+}
+
+fn is_of_parents_memory(reading: &Reading<ByteSize>) -> bool {
+    reading.reason() == Some(VFORK)
+}
+
+const SUCCESS: Option<ExitStatus> = Some(ExitStatus::Code(0));
+
+const fn success() -> Option<ExitStatus> {
+    SUCCESS
+}
+
+#[allow(
+    clippy::ref_option,
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde's signature"
+)]
+fn is_success(status: &Option<ExitStatus>) -> bool {
+    *status == SUCCESS
 }
 
 /// How a process ended.

@@ -12,11 +12,23 @@ pub enum Reading<T> {
     Known {
         /// The value.
         value: T,
-        /// Where it was read, such as `memory.peak`.
+        /// Where it was read, such as `memory.peak`. A recording leaves out the usual one, [`MM_HIGH_WATER`].
+        #[serde(default = "usual_source", skip_serializing_if = "is_usual_source")]
         source: Cow<'static, str>,
     },
     /// The value could not be measured; the text says why, for people.
     Missing(Cow<'static, str>),
+}
+
+/// The source of nearly every process's peak: its address space's own high-water mark.
+pub const MM_HIGH_WATER: &str = "mm->hiwater_rss";
+
+const fn usual_source() -> Cow<'static, str> {
+    Cow::Borrowed(MM_HIGH_WATER)
+}
+
+fn is_usual_source(source: &str) -> bool {
+    source == MM_HIGH_WATER
 }
 
 impl<T> Reading<T> {

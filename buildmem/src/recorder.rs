@@ -7,6 +7,9 @@ use std::io::{self, BufWriter, Seek as _, Write as _};
 use crate::event::Event;
 use crate::recording::{Header, RecordingWriter};
 
+/// So many events are kept in memory at the most until they are handed to the system: a fork storm makes thousands a second.
+const MOST_PENDING: usize = 1024;
+
 /// A recording under way.
 #[derive(Debug)]
 pub struct Recorder {
@@ -67,6 +70,9 @@ impl Recorder {
             self.fail(error);
         }
         self.pending.push(event);
+        if self.pending.len() >= MOST_PENDING {
+            self.flush();
+        }
     }
 
     /// Hands everything to the system, so that it survives the end of this process.

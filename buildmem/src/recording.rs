@@ -187,6 +187,27 @@ impl<R: BufRead> RecordingReader<R> {
         if self.torn || !self.lines.advance()? {
             return Ok(None);
         }
+        self.parse()
+    }
+
+    /// The next event that is no sample; `None` at the end. Of samples nothing is told but when they were taken.
+    pub fn next_beside_samples(
+        &mut self,
+        mut sampled: impl FnMut(BootTime),
+    ) -> Result<Option<Event>, RecordingError> {
+        if self.torn {
+            return Ok(None);
+        }
+        while self.lines.advance()? {
+            match self.lines.time_of_sample() {
+                Some(at) => sampled(at),
+                None => return self.parse(),
+            }
+        }
+        Ok(None)
+    }
+
+    fn parse(&mut self) -> Result<Option<Event>, RecordingError> {
         let whole = self.lines.line.last() == Some(&b'\n');
         match serde_json::from_slice(&self.lines.line) {
             Ok(event) => Ok(Some(event)),
@@ -217,6 +238,15 @@ impl<R: BufRead> Lines<R> {
         self.number += 1;
         let mut limited = io::Read::take(&mut self.input, LONGEST_LINE);
         Ok(limited.read_until(b'\n', &mut self.line)? > 0)
+    }
+
+    /// When the sample was taken that the line holds as we write it; `None` for any other line.
+    fn time_of_sample(&self) -> Option<BootTime> {
+        let rest = self.line.strip_prefix(b"{\"at\":")?;
+        let (nanos, event) = rest.split_at(rest.iter().position(|byte| *byte == b',')?);
+        let is_sample = event.starts_with(b",\"event\":{\"sampled\":") && event.ends_with(b"}\n");
+        let nanos = std::str::from_utf8(nanos).ok()?.parse().ok()?;
+        is_sample.then(|| BootTime::from_nanos(nanos))
     }
 }
 
@@ -284,6 +314,30 @@ mod tests {
             RecordingReader::open(&bytes[..]).unwrap().header(),
             &header()
         );
+    }
+
+    #[test]
+    fn samples_are_passed_over_and_told_by_their_time() {
+        let sampled = |nanos| {
+            let kind = EventKind::Sampled {
+                cgroup: None,
+                processes: Vec::new(),
+            };
+            Event::new(BootTime::from_nanos(nanos), kind)
+        };
+        let mut bytes = recorded(&[sampled(1), noted(2), sampled(3), sampled(4)]);
+        // The last line is torn.
+        bytes.truncate(bytes.len() - 3);
+        let mut reader = RecordingReader::open(&bytes[..]).unwrap();
+        let mut times = Vec::new();
+        let mut next = || {
+            reader
+                .next_beside_samples(|at| times.push(at.nanos()))
+                .unwrap()
+        };
+        assert_eq!((next(), next()), (Some(noted(2)), None));
+        assert_eq!(times, [1, 3]);
+        assert!(reader.is_torn());
     }
 
     #[test]

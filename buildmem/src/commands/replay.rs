@@ -16,6 +16,9 @@ use crate::stage_rule::StageRule;
 use crate::stages::InvalidRules;
 use crate::timeline::TimelineTable;
 
+/// Bytes that are read at once.
+const BUFFER: usize = 64 << 10;
+
 /// What a config says of stages and classes.
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
@@ -86,7 +89,8 @@ fn fold(
             .help("`build-mem list` shows the recordings that are there")
     };
     file.rewind().map_err(|error| cannot_read(error.into()))?;
-    let mut reader = RecordingReader::open(BufReader::new(&mut file)).map_err(cannot_read)?;
+    let mut reader =
+        RecordingReader::open(BufReader::with_capacity(BUFFER, &mut file)).map_err(cannot_read)?;
     let mut header = reader.header().clone();
     if let Some(Rules { stages, classes }) = rules {
         header.stages = stages;
@@ -96,7 +100,9 @@ fn fold(
     let classes = ClassRules::new(&header.classes).map_err(cannot_use)?;
     let mut search = StageSearch::new(&header.stages).map_err(cannot_use)?;
     while !search.is_over()
-        && let Some(event) = reader.next_event().map_err(cannot_read)?
+        && let Some(event) = reader
+            .next_beside_samples(|at| search.lasts_until(at))
+            .map_err(cannot_read)?
     {
         search.apply(&event);
     }
@@ -106,7 +112,8 @@ fn fold(
     let mut fold = with(Attribution::new(header, search.finish()).with_classes(classes));
 
     file.rewind().map_err(|error| cannot_read(error.into()))?;
-    let mut reader = RecordingReader::open(BufReader::new(&mut file)).map_err(cannot_read)?;
+    let mut reader =
+        RecordingReader::open(BufReader::with_capacity(BUFFER, &mut file)).map_err(cannot_read)?;
     let mut last = reader.header().started;
     while let Some(event) = reader.next_event().map_err(cannot_read)? {
         last = event.at;

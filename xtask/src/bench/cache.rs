@@ -11,8 +11,9 @@ use nix::unistd::sync;
 use serde_json::Value;
 
 use super::statistics::Spread;
+use super::table;
+use super::tools::{Tool, measured};
 use super::workload::Workload;
-use super::{run_measured, table};
 
 /// The state of the page cache before a build.
 const STATES: [(&str, fn(&File) -> io::Result<()>); 2] = [("cold", forget), ("warm", read)];
@@ -39,7 +40,7 @@ pub fn run(root: &Path, scratch: &Path, rounds: usize) -> anyhow::Result<()> {
             // Only clean pages can be given up.
             sync();
             for_each_file(&workload.folder, put)?;
-            let (_, result) = run_measured(&workload, &build_mem, "ebpf")?;
+            let (_, result) = measured(&workload, &build_mem, Tool::Ebpf.name())?;
             results.push(result);
         }
     }

@@ -3,8 +3,10 @@
 //! two bare runs of a round against each other are the control: what they differ by is the machine, not build-mem.
 
 mod cache;
+mod scale;
 mod statistics;
 mod strace;
+mod tools;
 mod workload;
 
 use std::fs;
@@ -15,12 +17,12 @@ use std::time::Instant;
 use anyhow::{Context as _, bail, ensure};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike as _;
-use serde_json::Value;
 
 use crate::project_root;
 use crate::run::{execute, has, install, is_root};
 use crate::table;
 use statistics::Spread;
+use tools::{Told, Tool};
 use workload::{NAMES, Workload};
 
 /// Options of `cargo xtask bench`.
@@ -29,9 +31,10 @@ pub struct Arguments {
     /// Which builds, separated by commas
     #[arg(long, value_delimiter = ',', default_values_t = NAMES.map(str::to_owned))]
     workload: Vec<String>,
-    /// What follows the processes, separated by commas: a row each
-    #[arg(long, value_delimiter = ',', default_values_t = ["ebpf", "proc"].map(str::to_owned))]
-    tracker: Vec<String>,
+    /// What measures, separated by commas: build-mem by `ebpf` and `proc`, and peers, which are passed over where they are
+    /// not installed. A row each
+    #[arg(long, value_delimiter = ',', default_values_t = Tool::ALL.map(|tool| tool.name().to_owned()))]
+    tool: Vec<String>,
     /// Rounds: a measured run and two bare ones each
     #[arg(long, default_value_t = 5)]
     runs: usize,
@@ -41,6 +44,9 @@ pub struct Arguments {
     /// Instead of all that, compare the headlines with a cold and with a warm page cache, on `next`
     #[arg(long)]
     cache: bool,
+    /// Instead, report the recording of a build of a million processes
+    #[arg(long)]
+    scale: bool,
     /// Write the table as Markdown, too
     #[arg(long, value_name = "FILE")]
     markdown: Option<PathBuf>,
@@ -58,7 +64,7 @@ const MEASURED_TURNS: [usize; 4] = [1, 0, 1, 2];
 struct Outcome {
     name: &'static str,
     what: String,
-    tracker: String,
+    tool: Tool,
     rounds: usize,
     bare_wall_s: Spread,
     wall_ratio: Spread,
@@ -66,14 +72,10 @@ struct Outcome {
     control: Spread,
     best_control: f64,
     cpu_ratio: Spread,
-    tool_cpu: Spread,
-    sampler_cpu: Spread,
-    tool_resident: u64,
-    seen: u64,
-    made: Option<u64>,
-    lost: u64,
-    capture: Spread,
-    unattributed: Spread,
+    made: u64,
+    told: Vec<Told>,
+    /// What the tools' peaks are compared with, in bytes.
+    truth: Option<u64>,
 }
 
 /// What a run of a build took.
@@ -87,10 +89,11 @@ struct Cost {
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let Arguments {
         workload,
-        tracker,
+        tool,
         runs,
         quick,
         cache,
+        scale,
         markdown,
     } = arguments;
     ensure!(
@@ -110,15 +113,22 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
                 "buildmem",
                 "--bins",
                 "--example",
-                "workload",
+                if *scale {
+                    "large_recording"
+                } else {
+                    "workload"
+                },
             ])
             .current_dir(root),
     )?;
+    let scratch = root.join("target/bench");
+    fs::create_dir_all(&scratch).context("cannot make `target/bench`")?;
+    if *scale {
+        return scale::run(root, &scratch, *runs);
+    }
     if !has("strace") {
         install(&["strace"])?;
     }
-    let scratch = root.join("target/bench");
-    fs::create_dir_all(&scratch).context("cannot make `target/bench`")?;
     if *cache {
         return cache::run(root, &scratch, *runs);
     }
@@ -129,11 +139,17 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     };
     let rounds = if *quick { 1 } else { *runs };
     ensure!(rounds > 0, "at least one round is needed");
-    let trackers = if *quick {
-        &["ebpf".to_owned()][..]
+    let tools = if *quick {
+        vec![Tool::Ebpf]
     } else {
-        tracker
+        tool.iter()
+            .map(|name| Tool::of_name(name))
+            .collect::<Result<_, _>>()?
     };
+    let (tools, missing): (Vec<_>, Vec<_>) = tools.into_iter().partition(|tool| tool.is_there());
+    for tool in missing {
+        eprintln!("`{}` is not installed: passed over", tool.name());
+    }
     let mut outcomes = Vec::new();
     for name in names {
         let workload = Workload::prepare(name, root, &scratch, *quick)?;
@@ -141,8 +157,20 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         eprintln!("{name}: counting processes with strace");
         workload.clean()?;
         let made = count_processes(&workload)?;
-        for tracker in trackers {
-            outcomes.push(measure(&workload, root, rounds, tracker, made)?);
+        let mut high_water = None;
+        for tool in &tools {
+            let mut outcome = match measure(&workload, root, rounds, *tool, made) {
+                // It is not ours to mend.
+                Err(error) if tool.is_peer() => {
+                    eprintln!("{name} by {}: {error:#}", tool.name());
+                    continue;
+                }
+                outcome => outcome?,
+            };
+            // The first tool that can tell the kernel's figure does so for all.
+            high_water = high_water.or_else(|| outcome.most(|told| told.high_water));
+            outcome.truth = workload.truth.or(high_water);
+            outcomes.push(outcome);
         }
     }
     let host = host()?;
@@ -158,20 +186,20 @@ fn measure(
     workload: &Workload,
     root: &Path,
     rounds: usize,
-    tracker: &str,
-    made: Option<u64>,
+    tool: Tool,
+    made: u64,
 ) -> anyhow::Result<Outcome> {
     let build_mem = root.join("target/release/build-mem");
     let (mut bare, mut measured) = (Vec::new(), Vec::new());
     for round in 0..rounds {
         let name = workload.name;
-        eprintln!("{name} by {tracker}: round {} of {rounds}", round + 1);
+        eprintln!("{name} by {}: round {} of {rounds}", tool.name(), round + 1);
         let mut of_round = Vec::new();
         for turn in 0..3 {
             workload.clean()?;
             // Whose turn it is changes: a machine that becomes slower is on nobody's side.
             if turn == MEASURED_TURNS[round % MEASURED_TURNS.len()] {
-                measured.push(run_measured(workload, &build_mem, tracker)?);
+                measured.push(tool.run(workload, &build_mem)?);
             } else {
                 of_round.push(run_bare(workload)?);
             }
@@ -181,9 +209,6 @@ fn measure(
         };
         bare.push((*first, *second));
     }
-    let of = |figure: &dyn Fn(&Value) -> Option<f64>| {
-        Spread::of(measured.iter().filter_map(|(_, result)| figure(result)))
-    };
     let ratio = |figure: &dyn Fn(&Cost) -> f64| {
         Spread::of(
             bare.iter()
@@ -193,21 +218,12 @@ fn measure(
                 }),
         )
     };
-    let number = |value: &Value| value.as_f64();
-    let share = |part: &Value, whole: &Value| Some(number(part)? / number(whole)?);
-    let most = |figure: &dyn Fn(&Value) -> Option<u64>| {
-        measured
-            .iter()
-            .filter_map(|(_, result)| figure(result))
-            .max()
-            .unwrap_or_default()
-    };
     let best_first = best(bare.iter().map(|(first, _)| first));
     let best_second = best(bare.iter().map(|(_, second)| second));
     Ok(Outcome {
         name: workload.name,
         what: workload.what.clone(),
-        tracker: tracker.to_owned(),
+        tool,
         rounds,
         best_ratio: best(measured.iter().map(|(run, _)| run))
             / f64::midpoint(best_first, best_second),
@@ -219,20 +235,26 @@ fn measure(
                 .map(|(first, second)| second.wall_s / first.wall_s),
         ),
         cpu_ratio: ratio(&|cost| cost.cpu_s),
-        tool_cpu: of(&|r| share(&r["profiler"]["total_cpu_s"], &r["duration_s"])),
-        sampler_cpu: of(&|r| share(&r["profiler"]["sampler_cpu_s"], &r["duration_s"])),
-        tool_resident: most(&|r| r["profiler"]["peak_rss_bytes"].as_u64()),
-        seen: most(&|r| r["processes"]["forks"].as_u64()),
         made,
-        lost: most(&|r| r["profiler"]["events_lost"].as_u64()),
-        capture: of(&|r| share(&r["peak"]["cgroup_bytes"], &r["headline"]["bytes"])),
-        unattributed: of(&|r| {
-            share(
-                &r["peak"]["composition"]["unattributed"],
-                &r["peak"]["cgroup_bytes"],
-            )
-        }),
+        told: measured.iter().map(|(_, told)| *told).collect(),
+        truth: None,
     })
+}
+
+impl Outcome {
+    fn spread(&self, figure: impl Fn(&Told) -> Option<f64>) -> Spread {
+        Spread::of(self.told.iter().filter_map(figure))
+    }
+
+    fn most(&self, figure: impl Fn(&Told) -> Option<u64>) -> Option<u64> {
+        self.told.iter().filter_map(figure).max()
+    }
+
+    /// By how much what was told of the peak differs from the truth, as a share of it.
+    #[expect(clippy::cast_precision_loss, reason = "a share for people")]
+    fn peak_error(&self) -> Spread {
+        self.spread(|told| Some(told.peak? as f64 / self.truth? as f64 - 1.0))
+    }
 }
 
 /// The least wall time, which whatever else the machine did has disturbed least.
@@ -241,16 +263,11 @@ fn best<'a>(runs: impl Iterator<Item = &'a Cost>) -> f64 {
 }
 
 /// Processes that the build makes, the first included, as strace sees them.
-fn count_processes(workload: &Workload) -> anyhow::Result<Option<u64>> {
+fn count_processes(workload: &Workload) -> anyhow::Result<u64> {
     let log = workload.folder.join("strace.log");
     let status = Command::new("strace")
-        .args([
-            "--follow-forks",
-            "--quiet=all",
-            "--seccomp-bpf",
-            "--trace=clone,clone3,fork,vfork",
-            "--output",
-        ])
+        .args(strace::ARGUMENTS)
+        .arg("--output")
         .arg(&log)
         .args(&workload.command)
         .current_dir(&workload.folder)
@@ -265,9 +282,7 @@ fn count_processes(workload: &Workload) -> anyhow::Result<Option<u64>> {
     );
     let text = fs::read(&log).context("strace has written nothing")?;
     fs::remove_file(&log).context("cannot remove strace's log")?;
-    Ok(Some(
-        1 + strace::processes_made(&String::from_utf8_lossy(&text)),
-    ))
+    Ok(1 + strace::processes_made(&String::from_utf8_lossy(&text)))
 }
 
 fn run_bare(workload: &Workload) -> anyhow::Result<Cost> {
@@ -275,34 +290,6 @@ fn run_bare(workload: &Workload) -> anyhow::Result<Cost> {
         bail!("an empty command")
     };
     timed(Command::new(program).args(arguments), workload)
-}
-
-fn run_measured(
-    workload: &Workload,
-    build_mem: &Path,
-    tracker: &str,
-) -> anyhow::Result<(Cost, Value)> {
-    let out_dir = workload.folder.join(".build-mem");
-    let mut command = Command::new(build_mem);
-    command
-        .args([
-            "run",
-            "--json-only",
-            "--skip-clear",
-            "--force",
-            "--tracker",
-            tracker,
-            "--label",
-            "bench",
-            "--out-dir",
-        ])
-        .arg(&out_dir)
-        .arg("--")
-        .args(&workload.command);
-    let cost = timed(&mut command, workload)?;
-    let result = fs::read(out_dir.join("result-bench.json")).context("build-mem left no result")?;
-    let result = serde_json::from_slice(&result).context("the result is not JSON")?;
-    Ok((cost, result))
 }
 
 fn timed(command: &mut Command, workload: &Workload) -> anyhow::Result<Cost> {
@@ -333,26 +320,21 @@ fn cpu_of_children() -> anyhow::Result<f64> {
 /// What a smoke run must hold. Wall time is not part of it: a busy machine would decide.
 fn check(outcomes: &[Outcome]) -> anyhow::Result<()> {
     for outcome in outcomes {
-        let Outcome {
-            name,
-            seen,
-            made,
-            lost,
-            tool_resident,
-            tool_cpu,
-            ..
-        } = outcome;
-        ensure!(*lost == 0, "{name}: {lost} events were lost");
+        let Outcome { name, made, .. } = outcome;
+        let lost = outcome.most(|told| told.lost);
+        ensure!(lost == Some(0), "{name}: {lost:?} events were lost");
+        let seen = outcome.most(|told| told.seen);
         ensure!(
-            *made == Some(*seen),
-            "{name}: {seen} processes seen, but {made:?} made"
+            seen == Some(*made),
+            "{name}: {seen:?} processes seen, but {made} made"
         );
+        let resident = outcome.most(|told| told.resident);
         ensure!(
-            *tool_resident <= MOST_RESIDENT,
-            "{name}: build-mem held {tool_resident} bytes, more than {MOST_RESIDENT}"
+            resident.is_some_and(|resident| resident <= MOST_RESIDENT),
+            "{name}: build-mem held {resident:?} bytes, more than {MOST_RESIDENT}"
         );
         // A fork storm is no build: its cost stands in the table.
-        let cpu = tool_cpu.median;
+        let cpu = outcome.spread(|told| told.cpu).median;
         ensure!(
             *name != "c" || cpu <= MOST_CPU,
             "{name}: build-mem used {:.1} % of a core",
@@ -388,10 +370,23 @@ fn mebibytes(bytes: u64) -> String {
     format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
 }
 
+/// Where a tool tells nothing.
+fn not_told() -> String {
+    "–".to_owned()
+}
+
+fn known(spread: Spread, show: impl Fn(&Spread) -> String) -> String {
+    if spread.median.is_nan() {
+        not_told()
+    } else {
+        show(&spread)
+    }
+}
+
 fn table_of(outcomes: &[Outcome], form: Form) -> String {
     let heading = [
         "build",
-        "tracker",
+        "tool",
         "rounds",
         "bare wall",
         "wall ratio",
@@ -404,6 +399,7 @@ fn table_of(outcomes: &[Outcome], form: Form) -> String {
         "resident",
         "seen / made",
         "lost",
+        "peak error",
         "capture",
         "unattributed",
     ];
@@ -412,7 +408,7 @@ fn table_of(outcomes: &[Outcome], form: Form) -> String {
         let Outcome {
             name,
             what: _,
-            tracker,
+            tool,
             rounds,
             bare_wall_s,
             wall_ratio,
@@ -420,19 +416,23 @@ fn table_of(outcomes: &[Outcome], form: Form) -> String {
             control,
             best_control,
             cpu_ratio,
-            tool_cpu,
-            sampler_cpu,
-            tool_resident,
-            seen,
             made,
-            lost,
-            capture,
-            unattributed,
+            told: _,
+            truth: _,
         } = outcome;
-        let percent = |share: f64| format!("{:.1} %", share * 100.0);
+        let percent = |figure: fn(&Told) -> Option<f64>| {
+            known(outcome.spread(figure), |spread| {
+                format!("{:.1} %", spread.median * 100.0)
+            })
+        };
+        let count = |figure: fn(&Told) -> Option<u64>| {
+            outcome
+                .most(figure)
+                .map_or_else(not_told, |count| count.to_string())
+        };
         rows.push(vec![
             (*name).to_owned(),
-            tracker.clone(),
+            tool.name().to_owned(),
             rounds.to_string(),
             format!("{:.1} s", bare_wall_s.median),
             wall_ratio.to_string(),
@@ -440,23 +440,23 @@ fn table_of(outcomes: &[Outcome], form: Form) -> String {
             control.to_string(),
             format!("{best_control:.3}"),
             cpu_ratio.to_string(),
-            percent(tool_cpu.median),
-            percent(sampler_cpu.median),
-            mebibytes(*tool_resident),
-            format!(
-                "{seen} / {}",
-                made.map_or_else(|| "not counted".to_owned(), |made| made.to_string())
-            ),
-            // A poller does not know what it has missed.
-            match tracker.as_str() {
-                "ebpf" => lost.to_string(),
-                _ => "not known".to_owned(),
-            },
-            capture.in_percent(),
-            unattributed.in_percent(),
+            percent(|told| told.cpu),
+            percent(|told| told.sampler),
+            outcome
+                .most(|told| told.resident)
+                .map_or_else(not_told, mebibytes),
+            format!("{} / {made}", count(|told| told.seen)),
+            count(|told| told.lost),
+            known(outcome.peak_error(), |spread| spread.in_percent()),
+            known(outcome.spread(|told| told.capture), |spread| {
+                spread.in_percent()
+            }),
+            known(outcome.spread(|told| told.unattributed), |spread| {
+                spread.in_percent()
+            }),
         ]);
     }
-    // One line a workload, whose trackers follow one another.
+    // One line a workload, whose tools follow one another.
     let of_a_workload = outcomes.chunk_by(|a, b| a.name == b.name);
     let legend = of_a_workload.filter_map(|outcomes| outcomes.first());
     let legend = legend.map(|outcome| match form {

@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail};
 use crate::run::execute;
 
 /// The workloads.
-pub const NAMES: [&str; 6] = ["storm", "touch", "spike", "c", "cargo", "next"];
+pub const NAMES: [&str; 7] = ["storm", "touch", "spike", "node", "c", "cargo", "next"];
 
 /// A build, ready to be run again and again.
 pub struct Workload {
@@ -22,6 +22,8 @@ pub struct Workload {
     pub folder: PathBuf,
     /// What is run.
     pub command: Vec<OsString>,
+    /// What its processes hold at its peak, in bytes, where that is known beforehand.
+    pub truth: Option<u64>,
     /// What is removed before each run, so that the build is cold.
     outputs: Vec<PathBuf>,
 }
@@ -29,6 +31,11 @@ pub struct Workload {
 /// The C sources: Lua's, as the crate `lua-src` brings them.
 const LUA_CRATE: &str = "lua-src";
 const LUA_CRATE_VERSION: &str = "=551.1.0";
+
+/// Numbers that are not whole take 8 bytes each: 128 arrays of 8 MiB. They are there for half a second.
+const NODE_HEAP: &str = "const kept = []; \
+    for (let i = 0; i < 128; i++) kept.push(new Array(1 << 20).fill(i + 0.5)); \
+    setTimeout(() => process.exit(kept.length === 128 ? 0 : 1), 500);";
 
 const MAKEFILE: &str = "\
 liblua.a: $(patsubst %.c,%.o,$(wildcard *.c))
@@ -45,7 +52,7 @@ impl Workload {
             .with_context(|| format!("cannot make `{}`", folder.display()))?;
         let workload = root.join("target/release/examples/workload");
         let words = |words: &[&str]| words.iter().map(OsString::from).collect::<Vec<_>>();
-        let of_example = |name: &'static str, what: String, arguments: &[&str]| {
+        let of_example = |name: &'static str, what: String, arguments: &[&str], truth| {
             let command =
                 std::iter::once(workload.clone().into_os_string()).chain(words(arguments));
             Self {
@@ -53,6 +60,7 @@ impl Workload {
                 what,
                 folder: folder.clone(),
                 command: command.collect(),
+                truth,
                 outputs: Vec::new(),
             }
         };
@@ -61,18 +69,28 @@ impl Workload {
                 let count = if quick { "2000" } else { "20000" };
                 let what =
                     format!("{count} short processes by fork and exec, at most eight at a time");
-                Ok(of_example("storm", what, &["storm", count]))
+                Ok(of_example("storm", what, &["storm", count], None))
             }
             "touch" => Ok(of_example(
                 "touch",
                 "one process touches 2 GiB".to_owned(),
                 &["touch", "2048"],
+                Some(2048 << 20),
             )),
             "spike" => Ok(of_example(
                 "spike",
                 "one process touches 500 MiB, and gives them back after 5 ms".to_owned(),
                 &["spike", "500", "5"],
+                Some(500 << 20),
             )),
+            "node" => Ok(Self {
+                name: "node",
+                what: "node with 1 GiB of heap, for half a second".to_owned(),
+                folder,
+                command: words(&["node", "--max-old-space-size=2048", "-e", NODE_HEAP]),
+                truth: None,
+                outputs: Vec::new(),
+            }),
             "c" => {
                 let folder = lua(&folder)?;
                 Ok(Self {
@@ -81,6 +99,7 @@ impl Workload {
                         "`make -j2` of Lua's C sources (crate {LUA_CRATE} {LUA_CRATE_VERSION})"
                     ),
                     command: words(&["make", "-j2"]),
+                    truth: None,
                     outputs: Vec::new(),
                     folder,
                 })
@@ -101,6 +120,7 @@ impl Workload {
                     what: "`cargo build` of this project's xtask".to_owned(),
                     folder,
                     command,
+                    truth: None,
                     outputs: vec![target],
                 })
             }
@@ -190,6 +210,7 @@ fn next(root: &Path, scratch: &Path) -> anyhow::Result<Workload> {
     Ok(Workload {
         name: "next",
         what: "examples/nextjs-monorepo, cold: npm, nx, tsc, next".to_owned(),
+        truth: None,
         outputs: outputs.iter().map(|output| folder.join(output)).collect(),
         command: ["npm", "run", "build"].map(OsString::from).to_vec(),
         folder,

@@ -6,6 +6,7 @@ use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::fs::MetadataExt as _;
+use std::sync::Mutex;
 use std::thread;
 
 use aya::maps::{Array, MapData, PerCpuArray, RingBuf};
@@ -307,7 +308,7 @@ impl GrowthWatch {
             .ok_or_else(|| not_in_object(GROWTH_PROGRAM))?
             .try_into()
             .map_err(explain)?;
-        program.load().map_err(explain)?;
+        loaded(program.load()).map_err(explain)?;
         let cpus = online_cpus().map_err(|(file, error)| {
             Problem::new(format!("cannot read `{file}`")).because(error)
         })?;
@@ -419,6 +420,9 @@ const HOOKS: [Hook; 5] = [
     },
 ];
 
+/// So many threads load the programs: more have little left to gain.
+const LOADERS: usize = 2;
+
 /// Where a process gives up its address space. It is needed only where the tracepoint of exit comes later.
 pub const RELEASE_FUNCTION: &str = "exit_mm_release";
 
@@ -511,10 +515,44 @@ fn load(config: TrackerConfig) -> Result<Loaded, Problem> {
         // Nothing is ever written there.
         loader.map_max_entries("AYA_LOGS", page);
     }
-    let ebpf = loader
+    let mut ebpf = loader
         .load(OBJECT)
         .map_err(|error| explain("load the eBPF programs", &error))?;
+    load_side_by_side(&mut ebpf);
     Ok(Loaded { ebpf, release_id })
+}
+
+/// Has the kernel verify the programs, which takes it most of the time that loading takes, on more CPUs than one. What
+/// it refuses is left to be told by who attaches the program.
+fn load_side_by_side(ebpf: &mut Ebpf) {
+    let programs = Mutex::new(ebpf.programs_mut());
+    let load_some = || {
+        loop {
+            let next = programs.lock().ok().and_then(|mut left| left.next());
+            let _ = match next {
+                None => return,
+                Some((_, aya::programs::Program::RawTracePoint(program))) => program.load(),
+                Some((_, aya::programs::Program::PerfEvent(program))) => program.load(),
+                // It is not needed everywhere, and takes what is known of the kernel's function.
+                Some(_) => Ok(()),
+            };
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 1..LOADERS {
+            // They have the capabilities that are in effect here.
+            scope.spawn(load_some);
+        }
+        load_some();
+    });
+}
+
+/// Passes over that a program was loaded before.
+fn loaded(outcome: Result<(), ProgramError>) -> Result<(), ProgramError> {
+    match outcome {
+        Err(ProgramError::AlreadyLoaded) => Ok(()),
+        outcome => outcome,
+    }
 }
 
 /// A loader that did not parse the BTF of the whole kernel.
@@ -546,7 +584,7 @@ fn attach_program(ebpf: &mut Ebpf, name: &str, tracepoint: &str) -> Result<Progr
         .ok_or_else(|| not_in_object(name))?
         .try_into()
         .map_err(explain)?;
-    program.load().map_err(explain)?;
+    loaded(program.load()).map_err(explain)?;
     let link = program.attach(tracepoint).map_err(explain)?;
     let link = program.take_link(link).map_err(explain)?;
     let fd = program

@@ -12,9 +12,9 @@ use buildmem_common::{
 use zerocopy::FromBytes;
 
 use crate::command_line::CommandLine;
-use crate::event::{Event, EventKind, ExitStatus};
+use crate::event::{Event, EventKind, ExitStatus, VFORK};
 use crate::ids::Tgid;
-use crate::reading::Reading;
+use crate::reading::{MM_HIGH_WATER, Reading};
 use crate::units::{BootTime, ByteSize};
 
 /// What must be known to understand a record.
@@ -164,12 +164,8 @@ fn learn_watermark(record: &ExitRecord, context: &mut DecodeContext) {
     }
 }
 
-/// `mm->hiwater_rss`, as the source of a reading: the address space's own high-water mark.
-const MM_HIGH_WATER: &str = "mm->hiwater_rss";
 /// `signal->maxrss`, as the source of a reading: the highest mark of all images of the process.
 const SIGNAL_MAXRSS: &str = "signal->maxrss";
-/// Why there is no mark for a process that has no address space of its own.
-const SHARED: &str = "vfork: it ran in its parent's memory";
 
 /// The process of a record by its number in the profiler's PID namespace. A process outside it, which the
 /// programs can only meet as a parent, goes by its number in the initial one.
@@ -185,7 +181,7 @@ fn visible(pid: u32, tgid: u32) -> Tgid {
 /// the kernel folds its mark into `signal->maxrss` just before.
 fn ended_image(record: &ExecRecord, page_size: u64) -> Reading<ByteSize> {
     if record.header.flags & flag::SHARES_MM != 0 {
-        return Reading::missing(SHARED);
+        return Reading::missing(VFORK);
     }
     above(
         record.signal_maxrss_pages,
@@ -197,7 +193,7 @@ fn ended_image(record: &ExecRecord, page_size: u64) -> Reading<ByteSize> {
 /// High-water mark of the image that the process ended with.
 fn last_image(record: &ExitRecord, page_size: u64) -> Reading<ByteSize> {
     if record.header.flags & flag::SHARES_MM != 0 {
-        return Reading::missing(SHARED);
+        return Reading::missing(VFORK);
     }
     // Every address space has a page: nothing means that it could not be read.
     if record.header.flags & flag::HAS_MM != 0 && record.mm_high_water_pages > 0 {

@@ -13,8 +13,8 @@ pub const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
 
 /// The bytes of [`KERNEL_BTF`], some 5 MB.
 ///
-/// Since Linux 6.16 the file can be mapped: then they are the kernel's own pages, which are neither copied nor part of
-/// our resident set. What is read comes a page a system call, as from all of sysfs.
+/// Since Linux 6.16 the file can be mapped: then they are the kernel's own pages (which still count as resident). What is
+/// read is copied, and comes a page a system call, as from all of sysfs.
 pub enum KernelBtf {
     /// The kernel's pages.
     Mapped(Mapping),
