@@ -497,6 +497,8 @@ fn stage_sources(stages: &[StageChange]) -> String {
 /// A figure with its unit.
 fn amount(unit: Unit, figure: f64) -> String {
     match unit {
+        // An artifact may be that small.
+        Unit::Bytes if figure < MIB / 100.0 => format!("{} B", rounded(figure)),
         Unit::Bytes => size(rounded(figure)),
         Unit::Seconds => seconds(figure),
         Unit::Count => rounded(figure).to_string(),
