@@ -981,14 +981,14 @@ fn sampled_peak(report: &Report) -> Option<u64> {
     reason = "checked before; and serde's signature"
 )]
 fn plain<S: Serializer>(figure: &f64, serializer: S) -> Result<S::Ok, S::Error> {
-    const EXACT: f64 = (1_u64 << 53) as f64;
+    const EXACT: f64 = as_float(1 << 53);
     if figure.fract() == 0.0 && figure.abs() <= EXACT {
         return serializer.serialize_i64(*figure as i64);
     }
     serializer.serialize_f64(*figure)
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+#[expect(clippy::ref_option, reason = "serde's signature")]
 fn plain_if_known<S: Serializer>(figure: &Option<f64>, serializer: S) -> Result<S::Ok, S::Error> {
     match figure {
         Some(figure) => plain(figure, serializer),

@@ -634,7 +634,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said_with_its_place() {
         insta::assert_snapshot!(refusal("[build]\ncomand = \"make\"\n"), @r#"cannot use `build-mem.toml`: line 2, column 1, `comand = "make"`: unknown field `comand`, expected `command`"#);
-        insta::assert_snapshot!(refusal("[biuld]\ncommand = \"make\"\n"), @"cannot use `build-mem.toml`: line 1, column 2, `[biuld]`: unknown field `biuld`, expected one of `build`, `clear`, `verify`, `stage`, `class`");
+        insta::assert_snapshot!(refusal("[biuld]\ncommand = \"make\"\n"), @"cannot use `build-mem.toml`: line 1, column 2, `[biuld]`: unknown field `biuld`, expected one of `build`, `clear`, `verify`, `budget`, `stage`, `class`");
         insta::assert_snapshot!(refusal("[clear]\npaths = \"out\"\n"), @r#"cannot use `build-mem.toml`: line 2, column 9, `paths = "out"`: invalid type: string "out", expected a sequence"#);
         insta::assert_snapshot!(refusal("[build]\ncommand = \"make\n"), @r#"cannot use `build-mem.toml`: line 2, column 16, `command = "make`: invalid basic string, expected `"`"#);
         insta::assert_snapshot!(refusal("[build]\ncommand = \" \"\n"), @r#"cannot use `build-mem.toml`: line 2, column 11, `command = " "`: the command is empty"#);
@@ -849,6 +849,11 @@ mod tests {
         # [[class]]
         # name = 'linkers'
         # match = '^(\S*/)?(collect2|ld|lld|mold)( |$)'
+
+        # What the build is to stay within: `run` exits with 122 where it does not. `build-mem budget --update` writes this from
+        # recorded runs.
+        # [budget]
+        # peak = '6GiB'
         "#);
         insta::assert_snapshot!(template(&ProjectFacts::default()), @r#"
         # build-mem: how this project is built and measured. Found: no build system that build-mem knows.
@@ -873,6 +878,11 @@ mod tests {
         # [[class]]
         # name = 'linkers'
         # match = '^(\S*/)?(collect2|ld|lld|mold)( |$)'
+
+        # What the build is to stay within: `run` exits with 122 where it does not. `build-mem budget --update` writes this from
+        # recorded runs.
+        # [budget]
+        # peak = '6GiB'
         "#);
     }
 

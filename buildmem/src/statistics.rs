@@ -509,7 +509,7 @@ mod tests {
             let all: Vec<f64> = one.iter().chain(&other).copied().collect();
             let rank = |n: f64| {
                 let below = all.iter().filter(|m| **m < n).count();
-                let equal = all.iter().filter(|m| **m == n).count();
+                let equal = all.iter().filter(|m| m.total_cmp(&n).is_eq()).count();
                 2 * below + equal + 1
             };
             let ranks: Vec<usize> = all.iter().map(|n| rank(*n)).collect();

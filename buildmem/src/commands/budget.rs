@@ -113,9 +113,11 @@ fn update(file: &Path, entries: &[Entry]) -> Result<(), Problem> {
         Ok(true)
     })?;
     // It is there, whether anybody hears of it or not.
-    let _ = match changed {
-        true => writeln!(io::stderr(), "Wrote `{name}`: look over what has changed."),
-        false => writeln!(io::stderr(), "`{name}` needs no change."),
+    let told = if changed {
+        format!("Wrote `{name}`: look over what has changed.")
+    } else {
+        format!("`{name}` needs no change.")
     };
+    let _ = writeln!(io::stderr(), "{told}");
     Ok(())
 }

@@ -363,29 +363,29 @@ fn sentence(headline: &Change) -> String {
             .noise_share()
             .map_or_else(|| "unknown size".to_owned(), tenths)
     };
-    let chance = headline
+    let odds = headline
         .p
         .map_or_else(String::new, |p| format!(" (p = {})", probability(p)));
     match headline.finding {
         Finding::Grew => format!(
-            "The peak grew: {}, outside the noise of {}{chance}.",
+            "The peak grew: {}, outside the noise of {}{odds}.",
             change(),
             noise()
         ),
         Finding::Shrank => format!(
-            "The peak shrank: {}, outside the noise of {}{chance}.",
+            "The peak shrank: {}, outside the noise of {}{odds}.",
             change(),
             noise()
         ),
         Finding::WithinNoise if is_above_noise(headline) => {
             format!(
-                "No finding: {} is more than the noise of {}, but chance alone would do it as well{chance}.",
+                "No finding: {} is more than the noise of {}, but chance alone would do it as well{odds}.",
                 change(),
                 noise()
             )
         }
         Finding::WithinNoise => format!(
-            "No finding: {}, within the noise of {}{chance}.",
+            "No finding: {}, within the noise of {}{odds}.",
             change(),
             noise()
         ),
@@ -497,6 +497,8 @@ fn stage_sources(stages: &[StageChange]) -> String {
 /// A figure with its unit.
 fn amount(unit: Unit, figure: f64) -> String {
     match unit {
+        // An artifact may be that small.
+        Unit::Bytes if figure < MIB / 100.0 => format!("{} B", rounded(figure)),
         Unit::Bytes => size(rounded(figure)),
         Unit::Seconds => seconds(figure),
         Unit::Count => rounded(figure).to_string(),
