@@ -402,10 +402,7 @@ fn saturated(runs: &[&RunSample]) -> Option<Finding> {
             (labels, limit.max(run.limit_bytes))
         },
     );
-    let limit = limit.map_or_else(
-        || "the limit".to_owned(),
-        |limit| shown(limit) + " of limit",
-    );
+    let of = limit.map_or_else(String::new, |limit| format!(" of {}", shown(limit)));
     (!labels.is_empty()).then(|| Finding {
         kind: FindingKind::Saturated,
         why: format!(
