@@ -92,8 +92,9 @@ mod tests {
 
     #[test]
     fn what_stands_below_the_options_in_the_help_are_sections_of_the_manual_page() {
-        let command =
-            clap::Command::new("p").after_help("Examples:\n  p a\n  p b\n\nExit code: 0,\nelse 1.");
+        let command = clap::Command::new("p")
+            .version("1")
+            .after_help("Examples:\n  p a\n  p b\n\nExit code: 0,\nelse 1.");
         let mut page = Vec::new();
         main_page(command, &mut page).unwrap();
         let page = String::from_utf8(page).unwrap();
