@@ -10,7 +10,7 @@ use base64::Engine as _;
 use serde_json::{Value, json};
 
 /// How long the browser may take for one thing, on a machine that does others.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// The name of an element in WebDriver's JSON.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
@@ -22,7 +22,7 @@ pub struct Browser {
     session: String,
     /// Open as long as the driver may write to it.
     _output: BufReader<ChildStdout>,
-    _profile: tempfile::TempDir,
+    profile: tempfile::TempDir,
 }
 
 impl Browser {
@@ -34,7 +34,9 @@ impl Browser {
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
-            .expect("chromedriver is started: cargo xtask test installs it");
+            .unwrap_or_else(|error| {
+                panic!("chromedriver, which `cargo xtask test` installs: {error}")
+            });
         let mut output = BufReader::new(driver.stdout.take().unwrap());
         let port = output
             .by_ref()
@@ -44,16 +46,16 @@ impl Browser {
                 let (_, port) = line.split_once("started successfully on port ")?;
                 port.trim_end_matches('.').parse().ok()
             })
-            .expect("chromedriver says on which port it listens");
+            .unwrap();
         let profile = tempfile::tempdir().unwrap();
         let mut browser = Self {
             driver,
             port,
             session: String::new(),
             _output: output,
-            _profile: profile,
+            profile,
         };
-        let profile = format!("--user-data-dir={}", browser._profile.path().display());
+        let profile = format!("--user-data-dir={}", browser.profile.path().display());
         let javascript = if scripts { 1 } else { 2 };
         let capabilities = json!({
             "capabilities": { "alwaysMatch": {
@@ -69,7 +71,8 @@ impl Browser {
             } }
         });
         let session = browser.ask("POST", "/session", &capabilities);
-        browser.session = session["sessionId"].as_str().unwrap().to_owned();
+        let id = session["sessionId"].as_str().unwrap();
+        id.clone_into(&mut browser.session);
         browser
     }
 
