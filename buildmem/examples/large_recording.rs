@@ -146,8 +146,8 @@ impl<W: io::Write> Recording<W> {
         })
     }
 
-    fn exec(&mut self, tgid: Tgid, args: &[&str]) -> Outcome {
-        let argv = CommandLine::from_args(args.iter().copied());
+    fn exec(&mut self, tgid: Tgid, words: &[&str]) -> Outcome {
+        let argv = CommandLine::from_args(words.iter().copied());
         let ended_image = Reading::missing(VFORK);
         self.add(EventKind::Execed {
             tgid,

@@ -272,7 +272,7 @@ pub struct CgroupPressure {
     pub swap_peak: Reading<ByteSize>,
     /// How long they waited: `memory.pressure`.
     pub stalled: Reading<Stalled>,
-    /// How often its limits were met, by the names of `memory.events`. On v1 `max` alone: `memory.failcnt`.
+    /// How often its limits were met, by the names of `memory.events`.
     pub events: Reading<BTreeMap<String, u64>>,
     /// How often pages had to be read: `memory.stat`.
     #[serde(default = "not_recorded")]

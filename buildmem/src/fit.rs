@@ -110,7 +110,7 @@ pub enum Outcome {
 /// What a limit cost, beside time. Each is absent where the kernel does not tell.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Price {
-    /// How often the limit was met, and memory had to be taken back: `max` of `memory.events`, `memory.failcnt` of v1.
+    /// How often the limit was met, and memory had to be taken back: `max` of `memory.events`; absent on cgroup v1.
     pub limit_hits: Option<u64>,
     /// Pages of files that were read again.
     pub refaults_file: Option<u64>,

@@ -231,7 +231,7 @@ pub struct Pressure {
     pub stalled_some_s: Option<f64>,
     /// Time in which all tasks that were not idle did: `full` of the same.
     pub stalled_full_s: Option<f64>,
-    /// How often its limits were met, by the names of `memory.events`; on cgroup v1 `max` alone, of `memory.failcnt`.
+    /// How often its limits were met, by the names of `memory.events`; absent on cgroup v1.
     pub events: Option<BTreeMap<String, u64>>,
     /// Page faults that had to read from a file or from swap: `pgmajfault` of `memory.stat`.
     #[serde(default)]

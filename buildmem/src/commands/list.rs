@@ -100,7 +100,7 @@ impl Whole {
         });
         let fits = (out_dir.labels_of(RunFile::Fit)?.into_iter()).filter_map(|label| {
             let fit = fit::load(out_dir, &label)?;
-            Some((label, Self::of_fit(fit)))
+            Some((label, Self::of_fit(&fit)))
         });
         Ok(series.chain(fits).collect())
     }
@@ -122,7 +122,7 @@ impl Whole {
         }
     }
 
-    fn of_fit(fit: Fit) -> Self {
+    fn of_fit(fit: &Fit) -> Self {
         let smallest = fit.conclusion.smallest;
         let verdict = if smallest.is_some() {
             "fits"

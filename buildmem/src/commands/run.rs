@@ -336,7 +336,7 @@ async fn measure(
         None if args.json_only => Forward::LogOnly,
         None => Forward::Passthrough,
     };
-    let (output, stdio) = Output::open(forward, ours, &terminal, log, &plan.invoker.credentials)?;
+    let (output, stdio) = Output::open(&forward, ours, &terminal, log, &plan.invoker.credentials)?;
     let proc = ProcReader::new(Path::new(PROC))
         .map_err(|error| Problem::new(format!("cannot read `{PROC}`")).because(error))?;
     let stages = Stages::from_rules(&plan.project.config.stages)

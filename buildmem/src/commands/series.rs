@@ -13,6 +13,7 @@ use crate::out_dir::{OutDir, RunFile, check_label};
 use crate::problem::Problem;
 use crate::report::Verdict;
 use crate::series::{Asked, RunSample, Series, SizeSpread};
+use crate::units::ByteSize;
 
 /// Whether more than a single run is asked for.
 pub const fn is_asked_for(args: &RunArgs) -> bool {
@@ -58,7 +59,7 @@ async fn measure(
         runs: args.runs.unwrap_or(1).into(),
         warmup: args.warmup.unwrap_or(0).into(),
         prepare: args.prepare.clone(),
-        budget: args.budget.map(|budget| budget.bytes()),
+        budget: args.budget.map(ByteSize::bytes),
     };
     let turns = turns(&label, &asked);
     for Turn { label, .. } in &turns {

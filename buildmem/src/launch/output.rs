@@ -112,13 +112,13 @@ impl Output {
     /// Makes the streams and begins to forward. `terminal` is our stderr; `owner` is who the build runs as, so
     /// that it can open `/dev/stdout`. Needs a tokio runtime, which copies changes of the window's size.
     pub fn open(
-        forward: Forward,
+        forward: &Forward,
         ours: OurStdio,
         terminal: &Arc<Terminal>,
         log: File,
         owner: &Credentials,
     ) -> Result<(Self, ChildStdio), Problem> {
-        Self::try_open(&forward, ours, terminal, log, owner)
+        Self::try_open(forward, ours, terminal, log, owner)
             .map_err(|error| Problem::new("cannot make the build's output streams").because(error))
     }
 
@@ -142,7 +142,7 @@ impl Output {
             Forward::Screen(_) => Some(File::open("/dev/null")?.into()),
             Forward::Passthrough | Forward::LogOnly => None,
         };
-        let stdio = if stdin.is_some() || same_file(stdout.as_fd(), stderr.as_fd()) {
+        let ends = if stdin.is_some() || same_file(stdout.as_fd(), stderr.as_fd()) {
             let both = output.add("output", forward, stdout, terminal, owner)?;
             ChildStdio {
                 stdin,
@@ -156,7 +156,7 @@ impl Output {
                 stderr: output.add("stderr", forward, stderr, terminal, owner)?,
             }
         };
-        Ok((output, stdio))
+        Ok((output, ends))
     }
 
     /// Whether the build's last line on our stdout has no end, now and later: what we write there begins with one.
@@ -530,7 +530,7 @@ mod tests {
         log: File,
     }
 
-    fn open(forward: Forward, stdout: OwnedFd, stderr: OwnedFd) -> World {
+    fn open(forward: &Forward, stdout: OwnedFd, stderr: OwnedFd) -> World {
         let log = tempfile::tempfile().unwrap();
         let terminal = Arc::new(Terminal::new(
             stderr.try_clone().unwrap(),
@@ -582,7 +582,7 @@ mod tests {
     async fn pipes_pass_both_streams_on_and_log_them() {
         let (seen_out, out) = pipe();
         let (seen_err, err) = pipe();
-        let World { output, stdio, log } = open(Forward::Passthrough, out, err);
+        let World { output, stdio, log } = open(&Forward::Passthrough, out, err);
         run(
             "echo a; echo b >&2; test -t 1 && echo a terminal; true",
             stdio,
@@ -599,7 +599,7 @@ mod tests {
     async fn one_file_for_both_streams_keeps_their_order() {
         let (seen, both) = pipe();
         let again = both.try_clone().unwrap();
-        let World { output, stdio, log } = open(Forward::Passthrough, both, again);
+        let World { output, stdio, log } = open(&Forward::Passthrough, both, again);
         let script = "for i in 0 1 2 3 4 5 6 7 8 9; do echo out $i; echo err $i >&2; done";
         run(script, stdio);
         assert_eq!(output.drain_after_exit().await, []);
@@ -614,7 +614,7 @@ mod tests {
     async fn log_only_shows_nothing() {
         let (seen_out, out) = pipe();
         let (seen_err, err) = pipe();
-        let World { output, stdio, log } = open(Forward::LogOnly, out, err);
+        let World { output, stdio, log } = open(&Forward::LogOnly, out, err);
         run("echo a; echo b >&2", stdio);
         assert_eq!(output.drain_after_exit().await, []);
         assert_eq!(read_all(seen_out) + &read_all(seen_err), "");
@@ -625,7 +625,7 @@ mod tests {
     async fn all_bytes_arrive_through_a_slow_reader() {
         let (mut seen_out, out) = pipe();
         let (_seen_err, err) = pipe();
-        let World { output, stdio, log } = open(Forward::Passthrough, out, err);
+        let World { output, stdio, log } = open(&Forward::Passthrough, out, err);
         let reader = thread::spawn(move || {
             let mut total = 0;
             let mut buffer = vec![0; 10_000];
@@ -648,7 +648,7 @@ mod tests {
         let (seen_out, out) = pipe();
         let (_seen_err, err) = pipe();
         drop(seen_out);
-        let World { output, stdio, log } = open(Forward::Passthrough, out, err);
+        let World { output, stdio, log } = open(&Forward::Passthrough, out, err);
         run("echo 1; sleep 0.1; echo 2; sleep 0.1; echo 3", stdio);
         let notes = output.drain_after_exit().await;
         assert_eq!(notes.len(), 1);
@@ -673,7 +673,7 @@ mod tests {
         let full = File::options().write(true).open("/dev/full").unwrap();
         let owner = Credentials::current().unwrap();
         let (output, stdio) =
-            Output::open(Forward::Passthrough, ours, &terminal, full, &owner).unwrap();
+            Output::open(&Forward::Passthrough, ours, &terminal, full, &owner).unwrap();
         run("echo 1; sleep 0.1; echo 2", stdio);
         let notes = output.drain_after_exit().await;
         assert_eq!(notes.len(), 1);
@@ -689,7 +689,7 @@ mod tests {
             output,
             stdio,
             log: _,
-        } = open(Forward::Passthrough, out, err);
+        } = open(&Forward::Passthrough, out, err);
         run("sleep 30 & echo done", stdio);
         let began = Instant::now();
         let notes = output.drain_after_exit().await;
@@ -707,7 +707,7 @@ mod tests {
             output,
             stdio,
             log: _,
-        } = open(Forward::Passthrough, out, err);
+        } = open(&Forward::Passthrough, out, err);
         let reader = thread::spawn(move || io::copy(&mut seen_out, &mut io::sink()).unwrap());
         run("yes 2>/dev/null & echo done", stdio);
         let notes = output.drain_after_exit().await;
@@ -720,7 +720,7 @@ mod tests {
     async fn a_terminal_for_both_streams_stays_one_with_its_size() {
         let (emulator, terminal) = open_pty_of_size(33, 111);
         let again = terminal.try_clone().unwrap();
-        let World { output, stdio, log } = open(Forward::Passthrough, terminal, again);
+        let World { output, stdio, log } = open(&Forward::Passthrough, terminal, again);
         let script = "test -t 1 && test -t 2 && stty size <&1; echo err >&2; printf 'a\\r\\tb\\n'";
         run(script, stdio);
         assert_eq!(output.drain_after_exit().await, []);
@@ -737,7 +737,7 @@ mod tests {
             output,
             stdio,
             log: _,
-        } = open(Forward::Passthrough, terminal, again);
+        } = open(&Forward::Passthrough, terminal, again);
         tcsetwinsize(&emulator, size(50, 132)).unwrap();
         // This terminal is not the tests' controlling one: the signal is ours to send.
         rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::WINCH)
@@ -759,7 +759,7 @@ mod tests {
         let (seen_out, out) = pipe();
         let (_seen_err, err) = pipe();
         let pane = Arc::new(Pane::with_size(size(7, 60)));
-        let World { output, stdio, log } = open(Forward::Screen(Arc::clone(&pane)), out, err);
+        let World { output, stdio, log } = open(&Forward::Screen(Arc::clone(&pane)), out, err);
         assert!(stdio.stdin.is_some());
         run(
             "test -t 1 && test -t 2 && stty size <&1; printf '\\033[31mred\\n' >&2",
@@ -781,7 +781,7 @@ mod tests {
             output,
             stdio,
             log: _,
-        } = open(Forward::Passthrough, out, err);
+        } = open(&Forward::Passthrough, out, err);
         let reader = thread::spawn(move || {
             thread::sleep(Duration::from_millis(200));
             read_all(seen_out).len()
@@ -813,7 +813,7 @@ mod tests {
         };
         let log = tempfile::tempfile().unwrap();
         let (output, stdio) =
-            Output::open(Forward::Passthrough, ours, &screen, log, &owner).unwrap();
+            Output::open(&Forward::Passthrough, ours, &screen, log, &owner).unwrap();
         let script = "echo a > /dev/stdout; echo b > /dev/stderr";
         let mut build = start(BuildSpec {
             command: BuildCommand::Argv(["sh", "-c", script].map(Into::into).to_vec()),

@@ -379,14 +379,11 @@ impl Painter {
                 return;
             }
             last = Instant::now();
-            let keys = match pressed {
-                Ok(keys) => keys,
-                Err(_) => {
-                    // The terminal is gone; the build goes on as it may.
-                    self.keys = None;
-                    Vec::new()
-                }
-            };
+            let keys = pressed.unwrap_or_else(|_| {
+                // The terminal is gone; the build goes on as it may.
+                self.keys = None;
+                Vec::new()
+            });
             let pressed = !keys.is_empty();
             for key in keys {
                 if self.press(key).is_err() {

@@ -47,7 +47,7 @@ fn the_limit_of_a_build_is_found_to_the_resolution() {
         .filter(|step| step.outcome == Outcome::TooLittle)
     {
         assert!(step.price.oom_kills > Some(0), "{step:?}");
-        assert!(step.price.limit_hits > Some(0), "{step:?}");
+        assert_ne!(step.price.limit_hits, Some(0), "{step:?}");
     }
     // The builds' own output is in their logs; what was found is on stdout.
     let stdout = ran.stdout();
@@ -83,7 +83,12 @@ fn page_cache_does_not_count_but_has_a_price() {
         .steps
         .iter()
         .find(|step| step.outcome == Outcome::Passed);
-    assert!(passed.unwrap().price.limit_hits > Some(0), "{passed:?}");
+    // cgroup v1 does not count the one, not every kernel the other.
+    let price = &passed.unwrap().price;
+    assert!(
+        price.limit_hits.or(price.refaults_file) > Some(0),
+        "{passed:?}"
+    );
 }
 
 #[test]

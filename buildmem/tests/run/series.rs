@@ -130,7 +130,7 @@ fn every_run_is_prepared_and_warm_ups_do_not_count() {
     assert_eq!(project.read("preparations").lines().count(), 4);
     assert!(!files(&project).iter().any(|name| name.contains(".w")));
     // Its output is not the build's.
-    assert!(!ran.stdout().contains("so prepared"));
+    assert!(!ran.stdout().lines().any(|line| line == "so prepared"));
     assert_eq!(ran.stderr().matches("so prepared").count(), 4);
 
     let failing = series_of_failing_preparation(&project);

@@ -15,8 +15,11 @@ use super::table;
 use super::tools::{Tool, measured};
 use super::workload::Workload;
 
+/// Puts a file's pages into the state.
+type Put = fn(&File) -> io::Result<()>;
+
 /// The state of the page cache before a build.
-const STATES: [(&str, fn(&File) -> io::Result<()>); 2] = [("cold", forget), ("warm", read)];
+const STATES: [(&str, Put); 2] = [("cold", forget), ("warm", read)];
 
 /// What is compared: its name, and where it stands in the result.
 const FIGURES: [(&str, &str); 3] = [
@@ -39,7 +42,7 @@ pub fn run(root: &Path, scratch: &Path, rounds: usize) -> anyhow::Result<()> {
             workload.clean()?;
             // Only clean pages can be given up.
             sync();
-            for_each_file(&workload.folder, put)?;
+            for_each_file(&workload.folder, *put)?;
             let (_, result) = measured(&workload, &build_mem, Tool::Ebpf.name())?;
             results.push(result);
         }
@@ -90,7 +93,7 @@ fn read(file: &File) -> io::Result<()> {
     Ok(())
 }
 
-fn for_each_file(folder: &Path, put: &fn(&File) -> io::Result<()>) -> anyhow::Result<()> {
+fn for_each_file(folder: &Path, put: Put) -> anyhow::Result<()> {
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
         let explain = || format!("cannot read `{}`", folder.display());

@@ -447,7 +447,7 @@ fn table_of(outcomes: &[Outcome], form: Form) -> String {
                 .map_or_else(not_told, mebibytes),
             format!("{} / {made}", count(|told| told.seen)),
             count(|told| told.lost),
-            known(outcome.peak_error(), |spread| spread.in_percent()),
+            known(outcome.peak_error(), Spread::in_percent),
             known(outcome.spread(|told| told.capture), |spread| {
                 spread.in_percent()
             }),

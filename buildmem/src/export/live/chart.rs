@@ -8,7 +8,7 @@ use ratatui::style::{Color, Style};
 
 use super::canvas::{Canvas, clock, split};
 use crate::export::layout::byte_size;
-use crate::live::{Bin, LiveView, Timeline};
+use crate::live::{Bin, Group, LiveView, Timeline};
 use crate::units::ByteSize;
 
 /// Width of the sizes beside the chart, with a space.
@@ -189,7 +189,7 @@ fn column(
     let mut sum = ByteSize::ZERO;
     for (group, size) in &bin.groups {
         sum += *size;
-        let is_other = view.groups.get(*group).is_none_or(|group| group.is_other());
+        let is_other = view.groups.get(*group).is_none_or(Group::is_other);
         parts.push(Part {
             until: scale.steps(sum),
             style: Some(styles.group(*group, is_other)),

@@ -479,7 +479,9 @@ impl Leaf {
             return CgroupPressure {
                 swap_peak: Reading::missing("cgroup v1 keeps none of swap alone"),
                 stalled: Reading::missing("cgroup v1 does not tell it of a cgroup"),
-                events: self.read(v1::FAILURES, v1::events),
+                events: Reading::missing(
+                    "cgroup v1 does not count them: its memory.failcnt stays 0 at a limit on newer kernels",
+                ),
                 faults: self.read(v1::STAT, v1::faults),
             };
         }

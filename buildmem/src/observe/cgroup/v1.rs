@@ -1,11 +1,9 @@
 //! The memory controller's files of cgroup v1 (Documentation/admin-guide/cgroup-v1/memory.rst).
 
-use std::collections::BTreeMap;
-
 use crate::event::{CgroupComposition, CgroupFaults};
 use crate::units::ByteSize;
 
-use super::{bytes, flat_keyed, keyed_value, number};
+use super::{bytes, flat_keyed, keyed_value};
 
 pub(super) const USAGE: &str = "memory.usage_in_bytes";
 pub(super) const STAT: &str = "memory.stat";
@@ -14,7 +12,6 @@ pub(super) const SWAP_LIMIT: &str = "memory.memsw.limit_in_bytes";
 pub(super) const LIMIT: &str = "memory.limit_in_bytes";
 pub(super) const KERNEL: &str = "memory.kmem.usage_in_bytes";
 pub(super) const OOM: &str = "memory.oom_control";
-pub(super) const FAILURES: &str = "memory.failcnt";
 pub(super) const USE_HIERARCHY: &str = "memory.use_hierarchy";
 
 /// Limits from here on are none: without one the file shows the largest number of pages that the counter holds,
@@ -63,11 +60,6 @@ pub(super) fn hierarchical_limit(stat: &[u8]) -> Option<ByteSize> {
 /// Out-of-memory kills of this cgroup alone, of memory.oom_control: v1 does not count those below it.
 pub(super) fn oom_kills(text: &[u8]) -> Option<u64> {
     keyed_value(text, "oom_kill")
-}
-
-/// How often usage would have passed the limit, of memory.failcnt: what `max` of memory.events is on v2.
-pub(super) fn events(failures: &[u8]) -> Option<BTreeMap<String, u64>> {
-    Some(BTreeMap::from([("max".to_owned(), number(failures)?)]))
 }
 
 /// How often pages had to be read, of memory.stat, in the cgroup and those below it. Few kernels count refaults here.
@@ -141,12 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_that_were_met_are_counted_as_on_v2() {
-        assert_eq!(
-            events(b"17\n"),
-            Some(BTreeMap::from([("max".to_owned(), 17)]))
-        );
-        assert_eq!(events(b"many\n"), None);
+    fn faults_are_those_of_the_whole_subtree() {
         let stat = b"pgmajfault 1\ntotal_pgmajfault 6\ntotal_workingset_refault_file 2\n";
         let faults = faults(stat).unwrap();
         assert_eq!((faults.major, faults.refaults_file), (Some(6), Some(2)));
@@ -156,7 +143,6 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_is_read_without_panic(text in proptest::collection::vec(any::<u8>(), 0..200)) {
-            events(&text);
             faults(&text);
             composition(&text, None);
             limit(&text);
