@@ -37,19 +37,19 @@ fn replayed(name: &str) -> (Report, TimelineTable, History) {
 /// The monorepo, with names by somebody who wants to be a nuisance.
 fn hostile() -> (Report, TimelineTable, History) {
     let (mut report, mut table, mut history) = replayed("monorepo");
-    report.label = HOSTILE.to_owned();
+    HOSTILE.clone_into(&mut report.label);
     report.command = vec![HOSTILE.to_owned(); 3];
     for stage in &mut report.stages {
-        stage.name = HOSTILE.to_owned();
+        HOSTILE.clone_into(&mut stage.name);
     }
     for stage in history.stages.iter_mut().chain(&mut table.stages) {
-        *stage = HOSTILE.to_owned();
+        HOSTILE.clone_into(stage);
     }
     for class in &mut report.processes.classes {
-        class.command_class = HOSTILE.to_owned();
+        HOSTILE.clone_into(&mut class.command_class);
     }
     for class in &mut history.classes {
-        *class = HOSTILE.to_owned();
+        HOSTILE.clone_into(class);
     }
     let argv = buildmem::command_line::CommandLine::from_args([HOSTILE; 2]);
     for ran in history.lives.iter_mut().flat_map(|life| &mut life.images) {
@@ -186,6 +186,11 @@ fn decoded(format: &str, export: &[u8]) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
+/// Whether this is the number of a track, which JSON has as text where it is a key.
+fn is(number: &Value, track: &str) -> bool {
+    number.as_u64() == track.parse().ok()
+}
+
 /// A decoded trace, by what its tracks are called.
 struct Trace(Value);
 
@@ -195,7 +200,7 @@ impl Trace {
         let tracks = self.0["tracks"].as_object().unwrap();
         let below = tracks
             .iter()
-            .filter(|(_, track)| track["parent"].to_string() == parent);
+            .filter(|(_, track)| is(&track["parent"], parent));
         below
             .map(|(uuid, track)| (track["name"].as_str().unwrap().to_owned(), uuid.clone()))
             .collect()
@@ -280,7 +285,7 @@ fn perfetto_finds_every_process_stage_and_figure_in_the_trace() {
             let on_track = trace
                 .slices()
                 .iter()
-                .filter(|slice| slice["track"].to_string() == track);
+                .filter(|slice| is(&slice["track"], &track));
             assert_eq!(on_track.count(), 1, "{name}");
         }
         assert_eq!(trace.below(&stages).len(), report.stages.len(), "{name}");

@@ -99,11 +99,12 @@ fn github_in_a_container() {
 fn gitlab(job: &Job) -> Output {
     let recipe = yaml("## GitLab");
     // A variable may name others.
-    let variables: String = variables(&recipe["memory"]["variables"])
+    let variables: Vec<String> = variables(&recipe["memory"]["variables"])
         .iter()
         .filter(|(name, _)| name != "RELEASES")
         .map(|(name, value)| format!("export {name}=\"{value}\"\n"))
         .collect();
+    let variables = variables.concat();
     let shell = |part: &str| {
         let lines = scripts(&recipe["memory"][part]).join("\n");
         job.run(&[

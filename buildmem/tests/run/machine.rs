@@ -38,7 +38,7 @@ fn measured_while(project: &Project, meanwhile: impl FnOnce()) -> (Ran, Duration
     thread::sleep(Duration::from_millis(300) * slowness());
     meanwhile();
     let ran = running.end();
-    (ran, boot_time() - before)
+    (ran, boot_time().saturating_sub(before))
 }
 
 fn boot_time() -> Duration {
@@ -140,7 +140,9 @@ fn a_machine_that_is_suspended_meanwhile_goes_on_measuring() {
         let monotonic = Instant::now();
         let boot = boot_time();
         suspend(SLEEP_S);
-        (boot_time() - boot).saturating_sub(monotonic.elapsed())
+        boot_time()
+            .saturating_sub(boot)
+            .saturating_sub(monotonic.elapsed())
     };
     let mut slept = Duration::ZERO;
     let (ran, took) = measured_while(&project, || slept = asleep());
