@@ -25,7 +25,7 @@ fn is_measured(job: &Job, label: &str) {
     assert_eq!(result["headline"]["complete"], true);
     assert_eq!(result["profiler"]["tracker"], "ebpf");
     assert!(
-        result["headline"]["bytes"].as_u64().unwrap() > 32 << 20,
+        result["headline"]["bytes"].as_u64().unwrap() > 160 << 20,
         "{result}"
     );
     assert_eq!(job.read("built"), "x");

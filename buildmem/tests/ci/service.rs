@@ -24,7 +24,7 @@ const SUDOER: u32 = 65534;
 const PACKAGE: &str = r#"{"name": "p", "version": "1.0.0", "scripts": {"build": "node build.js"}}"#;
 const LOCK: &str = r#"{"name": "p", "version": "1.0.0", "lockfileVersion": 3, "requires": true, "packages": {"": {"name": "p", "version": "1.0.0"}}}"#;
 const BUILD: &str = "const fs = require('fs');
-const held = Buffer.alloc((fs.existsSync('grown') ? 96 : 32) << 20, 1);
+const held = Buffer.alloc((fs.existsSync('grown') ? 320 : 160) << 20, 1);
 console.log('holds', held.length);
 setTimeout(() => fs.writeFileSync('built', 'x'), 400);
 ";
