@@ -20,7 +20,7 @@ pub enum User {
 /// `nobody`, who may be lent what a runner's user may.
 const SUDOER: u32 = 65534;
 
-/// An npm project whose build takes 64 MiB more when `grown` is there.
+/// An npm project whose build takes 160 MiB more when `grown` is there.
 const PACKAGE: &str = r#"{"name": "p", "version": "1.0.0", "scripts": {"build": "node build.js"}}"#;
 const LOCK: &str = r#"{"name": "p", "version": "1.0.0", "lockfileVersion": 3, "requires": true, "packages": {"": {"name": "p", "version": "1.0.0"}}}"#;
 const BUILD: &str = "const fs = require('fs');
