@@ -146,7 +146,7 @@ impl Home {
         let work = self.project.path("work");
         let mut made = vec![work.join("made"), work.join(".build-mem")];
         made.extend(files_in(&work.join(".build-mem")));
-        assert_eq!(made.len(), 7, "{made:?}");
+        assert_eq!(made.len(), 8, "{made:?}");
         for path in made {
             let of = fs::metadata(&path).unwrap();
             assert_eq!((of.uid(), of.gid()), (USER, GROUP), "{}", path.display());
