@@ -56,7 +56,8 @@ fn manual(release: &Release, folder: &Path) -> anyhow::Result<()> {
     let mut named = BTreeSet::new();
     for page in &pages {
         let warnings = Command::new("groff")
-            .args(["-ww", "-man", "-Tutf8", "-z"])
+            // As man(1) has it: pages are UTF-8.
+            .args(["-Kutf8", "-ww", "-man", "-Tutf8", "-z"])
             .arg(page)
             .output()?;
         let warnings = String::from_utf8_lossy(&warnings.stderr).into_owned();
