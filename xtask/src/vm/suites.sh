@@ -24,8 +24,8 @@ skipped="$(argument vm.skip | sed 's/[^,][^,]*/--skip &/g; s/,/ /g')"
 for suite in tracker cgroup run; do
     echo "vm: suite $suite"
     # One after the other: they measure memory. There is not enough of it here for 17,000 processes at once, and what the sampler
-    # may use of an emulated processor is too little for stages of 50 ms.
-    /tests/$suite --ignored --test-threads=1 --skip host:: --skip more_processes_at_once --skip fifty_milliseconds $skipped \
+    # may use of an emulated processor is too little for stages of 50 ms, or for a screen.
+    /tests/$suite --ignored --test-threads=1 --skip host:: --skip more_processes_at_once --skip fifty_milliseconds --skip tui:: $skipped \
         $(argument vm.tests | sed 's/,/ /g')
 done
 echo "vm: end"
