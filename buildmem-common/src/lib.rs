@@ -152,7 +152,7 @@ impl Offsets {
     pub const UNSET: Self = zerocopy::transmute!([0_u32; size_of::<Self>() / size_of::<u32>()]);
 }
 
-/// When page faults of the build are to wake user space: user space sets it, the program that is told of them keeps it.
+/// When growth of the build's memory is to wake user space: user space sets it, the program that looks keeps it.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]

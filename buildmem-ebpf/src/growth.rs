@@ -1,18 +1,15 @@
-//! The build touches memory: wake user space when its cgroup has come to hold so much that a look is worth it.
+//! A look at what the build's cgroup holds, many times a second: wakes user space when it is so much that a sample is worth it.
 
 use aya_ebpf::macros::perf_event;
 use aya_ebpf::programs::PerfEventContext;
 use buildmem_common::{GrowthGate, GrowthRecord};
 
-use crate::kernel::Task;
-use crate::maps::{GROWTH, GROWTH_GATE, Tracked};
+use crate::kernel::{MemoryCgroup, Task};
+use crate::maps::{GROWTH, GROWTH_GATE, GROWTH_MEMORY, Tracked};
 
-/// On a CPU so many page faults have happened as user space has said (a software perf event), and the task that runs there
-/// has made the last of them.
-///
-/// What is charged without a fault, such as a file that is read, is in the usage that the next fault finds.
+/// The clock of a CPU (a software perf event), whatever runs there.
 #[perf_event]
-pub fn memory_touched(_context: PerfEventContext) -> u32 {
+pub fn memory_looked_at(_context: PerfEventContext) -> u32 {
     let Some(gate) = GROWTH_GATE.get_ptr_mut(0) else {
         return 0;
     };
@@ -27,14 +24,9 @@ fn look(gate: &mut GrowthGate) {
     if gate.armed == 0 {
         return;
     }
-    let task = Task::current();
-    if Tracked::find(task.tgid()).is_none() {
+    let Some(memory) = memory_of_the_build(gate.cgroup_id) else {
         return;
-    }
-    let memory = task.cgroups().memory();
-    if memory.id() != gate.cgroup_id {
-        return;
-    }
+    };
     let usage = memory.usage_pages();
     let low = gate.low_pages;
     if usage < low {
@@ -50,6 +42,27 @@ fn look(gate: &mut GrowthGate) {
         entry.submit(0);
     }
     // Where there is no room, user space is awake.
+}
+
+/// The build's memory cgroup: where it was seen last, else where the task that runs here has it.
+#[inline(always)]
+fn memory_of_the_build(cgroup_id: u64) -> Option<MemoryCgroup> {
+    let seen = GROWTH_MEMORY.get_ptr_mut(0)?;
+    // SAFETY: a map's value stays valid until the program returns, and all who write to it write the same.
+    let seen = unsafe { &mut *seen };
+    // After its end there may be anything in its place, which is only read and then has another number.
+    let memory = MemoryCgroup::at(*seen);
+    if *seen != 0 && memory.id() == cgroup_id {
+        return Some(memory);
+    }
+    let task = Task::current();
+    Tracked::find(task.tgid())?;
+    let memory = task.cgroups().memory();
+    if memory.id() != cgroup_id {
+        return None;
+    }
+    *seen = memory.address();
+    Some(memory)
 }
 
 /// The growth below the high that is worth a look.

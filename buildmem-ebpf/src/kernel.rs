@@ -290,6 +290,18 @@ impl CgroupSet {
 }
 
 impl MemoryCgroup {
+    /// The one at an address.
+    #[inline(always)]
+    pub fn at(address: u64) -> Self {
+        Self(ptr::without_provenance(address as usize))
+    }
+
+    /// Where it is.
+    #[inline(always)]
+    pub fn address(self) -> u64 {
+        self.0.addr() as u64
+    }
+
     /// The inode number of the cgroup's directory; 0 where it cannot be read.
     #[inline(always)]
     pub fn id(self) -> u64 {

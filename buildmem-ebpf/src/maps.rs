@@ -25,9 +25,13 @@ pub static SEED: Array<u32> = Array::with_max_entries(1, 0);
 #[map]
 pub static LOST: PerCpuArray<u64> = PerCpuArray::with_max_entries(lost::SLOTS, 0);
 
-/// When page faults of the build wake user space.
+/// When the build's memory is such that user space is to be woken.
 #[map]
 pub static GROWTH_GATE: Array<GrowthGate> = Array::with_max_entries(1, 0);
+
+/// The address of the build's memory cgroup in the kernel, once it was seen.
+#[map]
+pub static GROWTH_MEMORY: Array<u64> = Array::with_max_entries(1, 0);
 
 /// What wakes it. User space makes it as small as a page.
 #[map]

@@ -12,7 +12,7 @@ use rustix::process::geteuid;
 
 pub use crate::diagnosis::{Capabilities, Capability, Mechanism, SCHEMA, Status};
 use crate::launch::privileges::suffice_for_ebpf;
-use crate::observe::bpf::{PAGE_FAULTS, RELEASE_FUNCTION, TriedHook, is_needed};
+use crate::observe::bpf::{CPU_CLOCK, RELEASE_FUNCTION, TriedHook, is_needed};
 use crate::observe::cgroup::Hierarchy;
 use crate::observe::host;
 use crate::problem::Problem;
@@ -140,7 +140,7 @@ fn ebpf(tried: Result<Vec<TriedHook>, Problem>) -> Vec<Capability> {
         release,
     );
     let faults = outcomes.as_deref().map_or_else(
-        || Capability::untried(Mechanism::FaultsHook, "there are no programs to attach"),
+        || Capability::untried(Mechanism::GrowthHook, "there are no programs to attach"),
         faults,
     );
     [whole]
@@ -152,14 +152,14 @@ fn ebpf(tried: Result<Vec<TriedHook>, Problem>) -> Vec<Capability> {
 
 /// What has samples taken as memory grows.
 fn faults(outcomes: &[TriedHook]) -> Capability {
-    let mechanism = Mechanism::FaultsHook;
-    match outcomes.iter().find(|(name, _)| *name == PAGE_FAULTS) {
+    let mechanism = Mechanism::GrowthHook;
+    match outcomes.iter().find(|(name, _)| *name == CPU_CLOCK) {
         Some((_, Err(problem))) => {
             let reason = problem.cause.as_ref().unwrap_or(&problem.what);
             Capability::failed(mechanism, reason, NO_WAKE)
         }
-        Some((_, Ok(()))) => Capability::ok(mechanism, format!("perf event `{PAGE_FAULTS}`")),
-        None => Capability::untried(mechanism, format!("no program is for `{PAGE_FAULTS}`")),
+        Some((_, Ok(()))) => Capability::ok(mechanism, format!("perf event `{CPU_CLOCK}`")),
+        None => Capability::untried(mechanism, format!("no program is for `{CPU_CLOCK}`")),
     }
 }
 
@@ -245,7 +245,7 @@ mod tests {
         CgroupHook Ok: `cgroup_attach_task` → None None
         OomHook Failed: no such file or directory (os error 2) → Some("no process is seen; `run --tracker proc` polls, and misses short ones") Some("the kernel may be too old")
         ReleaseHook Ok: the hook of exit sees it → None None
-        FaultsHook Untried: no program is for `page-faults` → None None
+        GrowthHook Untried: no program is for `cpu-clock` → None None
         "#);
     }
 
@@ -262,7 +262,7 @@ mod tests {
         CgroupHook Untried: there are no programs to attach → None None
         OomHook Untried: there are no programs to attach → None None
         ReleaseHook Untried: there are no programs to attach → None None
-        FaultsHook Untried: there are no programs to attach → None None
+        GrowthHook Untried: there are no programs to attach → None None
         "#);
     }
 

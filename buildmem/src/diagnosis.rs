@@ -64,8 +64,8 @@ pub enum Mechanism {
     OomHook,
     /// The function in which a process gives up its address space, where the tracepoint of exit comes later.
     ReleaseHook,
-    /// The software perf event of page faults, by which samples follow memory.
-    FaultsHook,
+    /// The software perf event of a CPU's clock, by which samples follow memory.
+    GrowthHook,
     /// The cgroup file system with the memory controller.
     CgroupVersion,
     /// Whether a cgroup can be made there that holds the build alone.
@@ -101,7 +101,7 @@ impl Mechanism {
             Self::CgroupHook => "hook: cgroup move",
             Self::OomHook => "hook: out of memory",
             Self::ReleaseHook => "hook: address space",
-            Self::FaultsHook => "hook: page faults",
+            Self::GrowthHook => "hook: CPU clock",
             Self::CgroupVersion => "cgroup",
             Self::BuildCgroup => "cgroup delegation",
             Self::Headline => "memory.peak",
@@ -136,7 +136,7 @@ impl Mechanism {
             | Self::Container
             | Self::PeakReset
             | Self::ReleaseHook
-            | Self::FaultsHook
+            | Self::GrowthHook
             | Self::Pressure
             | Self::BuildUser => false,
         }

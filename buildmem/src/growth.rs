@@ -1,7 +1,7 @@
 //! Samples follow memory: when to look at the usage of the build's cgroup, and when what is seen there is worth a
 //! sample. A look costs some microseconds, a sample ten times that and more.
 //!
-//! Where the kernel can tell, a look comes when the build has touched memory and the usage has passed a [`Gate`]. Else the
+//! Where the kernel can tell, a look comes when the usage has passed a [`Gate`]. Else the
 //! next one comes when the usage, growing as it did, would be worth a sample, and within 10 ms: whatever grows (heap,
 //! huge pages, page cache) shows there.
 
@@ -14,7 +14,7 @@ use crate::units::{BootTime, ByteSize};
 /// be missed.
 const CALM: Duration = Duration::from_millis(10);
 
-/// The same where the kernel tells of growth as the build touches memory.
+/// The same where the kernel tells of growth.
 const WATCHED: Duration = Duration::from_millis(25);
 
 /// The shortest time between two looks: what timers resolve.

@@ -8,8 +8,7 @@ mod missed;
 pub mod offsets;
 
 pub use attach::{
-    LostCount, PAGE_FAULTS, RELEASE_FUNCTION, Tracker, TrackerConfig, TriedHook, is_needed,
-    try_hooks,
+    CPU_CLOCK, LostCount, RELEASE_FUNCTION, Tracker, TrackerConfig, TriedHook, is_needed, try_hooks,
 };
 pub use decode::CgroupLeaf;
 
