@@ -225,7 +225,7 @@ impl OutDir {
         written
     }
 
-    /// Reads a file of a run, of at most [`LARGEST_READ`].
+    /// Reads a file of a run, of at most `LARGEST_READ`.
     pub fn read_file(&self, file: RunFile, label: &str) -> io::Result<Vec<u8>> {
         let mut content = Vec::new();
         let mut limited = io::Read::take(self.open_file(file, label)?, LARGEST_READ + 1);

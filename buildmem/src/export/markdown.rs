@@ -1,7 +1,7 @@
 //! The report for a pull request or a job's summary: GitHub's Markdown, which GitLab and most others read as well.
 //!
-//! Everything from outside (command lines, stages, paths) stands in cells of tables and goes through [`code`] or
-//! [`prose`], which leave nothing of it that would be markup, a link, a mention or the end of a cell. The chart is made of
+//! Everything from outside (command lines, stages, paths) stands in cells of tables and goes through `code` or
+//! `prose`, which leave nothing of it that would be markup, a link, a mention or the end of a cell. The chart is made of
 //! block characters: no service draws it, and it is there wherever the text is.
 
 use std::fmt::Write as _;

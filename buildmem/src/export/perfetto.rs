@@ -2,7 +2,7 @@
 //! stage as tracks, with a slice for each program that one of them ran.
 //!
 //! The format is Perfetto's own, protocol buffers, for the older one (JSON) knows no tracks below tracks and no units. It takes
-//! a few lines to write: see [`message`](self::message). Times are the recording's, nanoseconds of CLOCK_BOOTTIME, so that a trace of the
+//! a few lines to write: see `message`. Times are the recording's, nanoseconds of CLOCK_BOOTTIME, so that a trace of the
 //! kernel that was recorded meanwhile can be laid beside it.
 //!
 //! Processes are grouped by stage, and not below their parents: a deep tree of them needs no deep tree of tracks.
