@@ -10,15 +10,15 @@ use std::time::Duration;
 use crate::ids::{ProcessId, Tgid};
 use crate::units::{BootTime, ByteSize};
 
-/// The sampler's share of one core, as a divisor: 0.4 percent. The rest of build-mem takes about as much, and all of it is to
-/// stay within one percent.
-const SHARE_OF_CORE: u32 = 250;
+/// The sampler's share of one core, as a divisor: half a percent, so that all of build-mem stays within one. With less, a slow
+/// machine's build of some seconds has next to no samples.
+const SHARE_OF_CORE: u32 = 200;
 
 /// The part of that which the overview may use, so that something is left for PSS: two thirds.
 const SHARE_OF_OVERVIEW: (u32, u32) = (2, 3);
 
 /// What the sampler may use at once at the start, so that a build of a second is sampled too.
-const HEAD_START: Duration = Duration::from_millis(9);
+const HEAD_START: Duration = Duration::from_millis(15);
 
 /// A change of RSS below this part of it leaves PSS as it is.
 const LEAST_CHANGE: u64 = 100;
@@ -309,12 +309,12 @@ mod tests {
     fn the_budget_is_a_part_of_a_core_and_a_head_start() {
         let mut budget = Budget::default();
         assert!(budget.has_left(Duration::ZERO));
-        budget.spend(Duration::from_millis(10));
+        budget.spend(Duration::from_millis(16));
         assert!(!budget.has_left(Duration::ZERO));
         assert!(budget.has_left(Duration::from_secs(1)));
         budget.spend(Duration::from_millis(100));
-        assert!(!budget.has_left(Duration::from_secs(25)));
-        assert!(budget.has_left(Duration::from_secs(26)));
+        assert!(!budget.has_left(Duration::from_secs(20)));
+        assert!(budget.has_left(Duration::from_secs(21)));
     }
 
     #[test]
@@ -332,10 +332,10 @@ mod tests {
         use Means::{Ample, Last, Short};
         let mut budget = Budget::default();
         let mut means = Vec::new();
-        // The share is 6 ms.
+        // The share is 10 ms.
         for _ in 0..10 {
             means.push(budget.means(Duration::ZERO));
-            budget.spend_on_overview(Duration::from_micros(600));
+            budget.spend_on_overview(Duration::from_millis(1));
         }
         assert_eq!(
             means,
@@ -344,10 +344,10 @@ mod tests {
             ]
         );
         let mut budget = Budget::default();
-        budget.spend_on_overview(Duration::from_micros(3600));
+        budget.spend_on_overview(Duration::from_millis(6));
         budget.spend_on_overview(Duration::from_micros(50));
         assert_eq!(budget.means(Duration::ZERO), Short);
-        budget.spend_on_overview(Duration::from_micros(1350));
+        budget.spend_on_overview(Duration::from_micros(2950));
         budget.spend_on_overview(Duration::from_micros(50));
         assert_eq!(budget.means(Duration::ZERO), Last);
     }

@@ -13,7 +13,6 @@ use buildmem::report::{Report, Verdict};
 use nix::sys::signal::{Signal, kill, killpg};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
-use crate::slowness::slowness;
 use crate::tool::{
     BUILD_MEM, LeftBehind, Project, Ran, Running, is_alive, leaves_of, nix_pid, workload,
 };
@@ -224,9 +223,7 @@ fn after_a_kill_of_build_mem_the_recording_is_readable_and_the_next_run_removes_
     assert_eq!((report.exit.code, report.exit.signal), (None, None));
     assert!(!report.headline.complete);
     assert_eq!((report.processes.forks, report.processes.exits), (1, 0));
-    // What the sampler may use of an emulated processor is enough for few.
-    let least = 5_u64.div_ceil(u64::from(slowness()));
-    assert!(report.profiler.samples >= least, "{:?}", report.profiler);
+    assert!(report.profiler.samples >= 5, "{:?}", report.profiler);
     let held = report.peak.unwrap().pss_bytes >> 20;
     assert!((20..25).contains(&held), "{held} MiB");
     let listed = project.ran(["list"]);
